@@ -1,0 +1,18 @@
+# Everything that has to hold before a change goes in; the same as .ci/run.
+check:
+    .ci/run
+
+# The test suite; arguments go to pytest.
+test *ARGS:
+    ./bulkhead test -- {{ARGS}}
+
+# Refresh the hashed lock: `just lock` keeps what still fits, `just lock --upgrade` moves on,
+# but not to versions younger than a week.
+lock *ARGS:
+    .venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+        --fork-strategy fewest --generate-hashes --no-header --no-annotate \
+        --exclude-newer "7 days" --quiet --output-file requirements.lock {{ARGS}}
+
+# Figures of this machine; one script a topic.
+bench:
+    for script in tests/bench/*.py; do .venv/bin/python "$script" || exit 1; done
