@@ -1,0 +1,309 @@
+"""One frozen class for each kind of message; the order of the fields is their order on the wire.
+
+A `Block` holds rows of one table by columns. Each column is one of these kinds:
+
+    kind  data                                   extra
+    q     int64, 8 bytes each                    -
+    Q     uint64, 8 bytes each                   -
+    d     float64, 8 bytes each                  -
+    ?     bool, 1 byte each                      -
+    s     UTF-8 of all values, joined            int32 offsets, rows + 1, from 0
+    D     int32 codes                            the values: int32 count, then as extra and data
+                                                 of s: int32 offsets, count + 1, then UTF-8
+    n     -                                      -  (every row is null)
+    o     msgpack list of values                 -
+
+Numbers are little-endian. `nulls` holds the int32 positions of rows without a value, in order;
+what `data` holds there is valid but means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from worker.wire.faults import Fault
+
+__all__ = [
+    "Block",
+    "BlockColumn",
+    "CacheDeleteCall",
+    "CacheGetCall",
+    "CachePutCall",
+    "CacheReply",
+    "Cancel",
+    "DoneReply",
+    "FaultReply",
+    "FromEngine",
+    "FromWorker",
+    "Hello",
+    "Lines",
+    "Load",
+    "Log",
+    "Message",
+    "Mirror",
+    "Parameter",
+    "QueryCall",
+    "QueryReply",
+    "Ready",
+    "RequestRun",
+    "Response",
+    "Restore",
+    "Result",
+    "ScheduledRun",
+    "Stop",
+    "WalRun",
+    "Welcome",
+    "WriteCall",
+]
+
+Parameter = None | bool | int | float | str
+"""A value that a query may be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockColumn:
+    """One column; its kind says what the buffers hold, see the head of this module."""
+
+    name: str
+    kind: str
+    data: bytes | memoryview
+    extra: bytes | memoryview = b""
+    nulls: bytes | memoryview = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of one table; a query's result has the table name ""."""
+
+    table: str
+    rows: int
+    columns: tuple[BlockColumn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Worker: the first message of a lane; the token proves who speaks."""
+
+    token: bytes
+    protocol: int
+    api: int
+    pid: int
+    python: str
+    lane: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Worker: all restored, waiting for events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Worker: one log line; level is INFO, WARN or ERROR."""
+
+    level: str
+    text: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueryCall:
+    """Worker: run a query; database None means the trigger's own."""
+
+    sql: str
+    params: Mapping[str, Parameter] | None
+    database: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCall:
+    """Worker: write lines at once; database None means the trigger's own."""
+
+    database: str | None
+    lines: str
+    no_sync: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CachePutCall:
+    """Worker: put into the global cache; the value is msgpack of plain data."""
+
+    key: str
+    value: bytes
+    ttl_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheGetCall:
+    """Worker: get from the global cache."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDeleteCall:
+    """Worker: delete from the global cache."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Worker: buffered lines of the run; parts of one database are joined by a newline."""
+
+    database: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a request plugin answered; part of `Result`."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Worker: the run has ended; with a fault its buffered lines do not count."""
+
+    fault: Fault | None
+    response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Worker: a key of the trigger's own cache as it stands after a run.
+
+    Args:
+        key: the key.
+        value: opaque bytes when stored, else None.
+        expires_ns: UTC nanoseconds, None for never.
+        state: `stored`, `deleted`, or `live` for a value that cannot leave the process.
+    """
+
+    key: str
+    value: bytes | None
+    expires_ns: int | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Engine: the worker is known; so many `Restore` messages follow."""
+
+    api: int
+    restores: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Engine: a mirrored key that an earlier worker of the trigger held."""
+
+    key: str
+    value: bytes
+    expires_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Engine: the plugin to run from now on: the text of a single file, or a folder to import."""
+
+    name: str
+    text: str | None
+    folder: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WalRun:
+    """Engine: run the plugin on written rows."""
+
+    run_id: str
+    tables: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledRun:
+    """Engine: run the plugin for a planned time, UTC nanoseconds."""
+
+    run_id: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRun:
+    """Engine: run the plugin for an HTTP request; header names are lower-case."""
+
+    run_id: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class QueryReply:
+    """Engine: the rows of a query."""
+
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class DoneReply:
+    """Engine: the write or the put has been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReply:
+    """Engine: what the global cache held; a delete is answered without the value."""
+
+    found: bool
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultReply:
+    """Engine: the call has failed."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Engine: the next API call of the running plugin shall raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Engine: no more events; end the process."""
+
+
+FromWorker = (
+    Hello
+    | Ready
+    | Log
+    | QueryCall
+    | WriteCall
+    | CachePutCall
+    | CacheGetCall
+    | CacheDeleteCall
+    | Lines
+    | Result
+    | Mirror
+)
+FromEngine = (
+    Welcome
+    | Restore
+    | Load
+    | WalRun
+    | ScheduledRun
+    | RequestRun
+    | QueryReply
+    | DoneReply
+    | CacheReply
+    | FaultReply
+    | Cancel
+    | Stop
+)
+Message = FromWorker | FromEngine
