@@ -1,0 +1,79 @@
+"""When a scheduled trigger fires next.
+
+All times are UTC, so no hour is ever missing or doubled. `every` is aligned to the Unix epoch in
+milliseconds. A cron expression is checked and turned into plain numbers by `engine.model.cron`
+before croniter sees it: croniter counts weekdays from 0 = Sunday, takes `H` and `R` for random
+numbers, wants to be told that the second comes first, and joins day-of-month and day-of-week by OR
+unless told otherwise.
+Pure; may be called from any thread.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from croniter import CroniterBadDateError, croniter
+
+from engine.model.cron import Cron, parse_cron
+from engine.model.spec import CronSpec, EverySpec
+
+__all__ = ["next_fire"]
+
+_SECOND_NS = 1_000_000_000
+_MILLISECOND_NS = 1_000_000
+# A date can stay away for long (29 February on one weekday, around 2100); years end in 2099.
+_SEARCH_YEARS = 130
+_FULL_SIZES = (60, 60, 24, 31, 12, 7, 130)
+
+
+def next_fire(spec: CronSpec | EverySpec, after_ns: int) -> int | None:
+    """Return the next time at which a schedule fires, UTC nanoseconds.
+
+    Args:
+        spec: a cron expression or a period.
+        after_ns: UTC nanoseconds since the epoch; the result is strictly later.
+
+    Returns:
+        None when the schedule never fires again.
+    """
+    match spec:
+        case EverySpec(period_ns):
+            period_ms = period_ns // _MILLISECOND_NS
+            return (after_ns // _MILLISECOND_NS // period_ms + 1) * period_ms * _MILLISECOND_NS
+        case CronSpec(expression):
+            return _next_cron(expression, after_ns // _SECOND_NS)
+        case _:
+            assert_never(spec)
+
+
+def _next_cron(expression: str, after_s: int) -> int | None:
+    times = croniter(
+        _croniter_text(parse_cron(expression)),
+        float(after_s),
+        ret_type=float,
+        day_or=False,
+        second_at_beginning=True,
+        max_years_between_matches=_SEARCH_YEARS,
+    )
+    try:
+        return round(times.get_next(float)) * _SECOND_NS
+    except CroniterBadDateError:
+        return None
+
+
+def _croniter_text(cron: Cron) -> str:
+    weekdays = tuple(day - 1 for day in cron.weekdays)
+    fields = (
+        cron.seconds,
+        cron.minutes,
+        cron.hours,
+        cron.days,
+        cron.months,
+        weekdays,
+        cron.years,
+    )
+    texts = [
+        "*" if len(numbers) == size else ",".join(map(str, numbers))
+        for numbers, size in zip(fields, _FULL_SIZES, strict=True)
+    ]
+    return " ".join(texts)
