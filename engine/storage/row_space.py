@@ -1,0 +1,111 @@
+"""The rows of one table as they were written, in one growing row space.
+
+Rows are numbered from 0 in order of arrival and kept as chunks. Small chunks are joined when 32 of
+them stand at the end, first into hundreds of rows, then thousands, up to about 64k: each row is
+copied at most three times, and a table has a few hundred chunks however small its writes are.
+
+Chunks are values; a `RowSpace` is not locked: its owner guards it, takes a tuple of the chunks
+under its lock, and slices them without.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import pyarrow as pa
+
+from engine.storage.union import joined
+
+__all__ = ["Chunk", "RowSpace", "merged_chunk", "rows_between"]
+
+_FAN_IN = 32
+_CHUNK_ROWS = 65_536
+_CHUNK_BYTES = 64 * 2**20  # strings may be large; an Arrow array of them ends at 2 GiB
+_LEVELS = (32, 1024, _CHUNK_ROWS // 2)  # a chunk is of a level when it has fewer rows than this
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows: their first row number, the rows, and their Arrow bytes."""
+
+    start: int
+    rows: pa.RecordBatch
+    size_bytes: int
+
+    @property
+    def end(self) -> int:
+        """The number of the row after the last."""
+        return self.start + int(self.rows.num_rows)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is too large to be joined with others."""
+        return self.rows.num_rows >= _LEVELS[-1] or self.size_bytes >= _CHUNK_BYTES
+
+
+class RowSpace:
+    """The chunks of one table; guarded by its owner."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Chunk] = []
+        self.size_bytes = 0
+
+    @property
+    def end(self) -> int:
+        """The number that the next row will get."""
+        return self._chunks[-1].end if self._chunks else 0
+
+    @property
+    def chunks(self) -> tuple[Chunk, ...]:
+        """All chunks in order."""
+        return tuple(self._chunks)
+
+    def append(self, rows: pa.RecordBatch) -> None:
+        """Add rows at the end."""
+        chunk = Chunk(self.end, rows, int(rows.nbytes))
+        self._chunks.append(chunk)
+        self.size_bytes += chunk.size_bytes
+
+    def mergeable(self) -> tuple[Chunk, ...]:
+        """Return the chunks at the end that are due to be joined, or none."""
+        for level in _LEVELS:
+            tail = _tail_below(self._chunks, level)
+            if len(tail) >= _FAN_IN or (len(tail) > 1 and _is_enough(tail)):
+                return tail
+        return ()
+
+    def replace_tail(self, old: Sequence[Chunk], new: Chunk) -> None:
+        """Put one chunk in the place of the last ones, which hold the same rows."""
+        del self._chunks[-len(old) :]
+        self._chunks.append(new)
+        self.size_bytes += new.size_bytes - sum(chunk.size_bytes for chunk in old)
+
+
+def merged_chunk(chunks: Sequence[Chunk]) -> Chunk:
+    """Join consecutive chunks; copies their rows."""
+    rows = joined([chunk.rows for chunk in chunks])
+    return Chunk(chunks[0].start, rows, int(rows.nbytes))
+
+
+def rows_between(chunks: Sequence[Chunk], start: int, end: int) -> list[pa.RecordBatch]:
+    """Return the rows [start, end) as slices of the chunks, without copying."""
+    first = bisect_right(chunks, start, key=lambda chunk: chunk.end)
+    wanted = takewhile(lambda chunk: chunk.start < end, chunks[first:])
+    slices = []
+    for chunk in wanted:
+        low, high = max(start, chunk.start), min(end, chunk.end)
+        slices.append(chunk.rows.slice(low - chunk.start, high - low))
+    return slices
+
+
+def _tail_below(chunks: Sequence[Chunk], level: int) -> tuple[Chunk, ...]:
+    below = takewhile(lambda c: c.rows.num_rows < level and not c.is_full, reversed(chunks))
+    return tuple(below)[::-1]
+
+
+def _is_enough(tail: Sequence[Chunk]) -> bool:
+    rows = sum(chunk.rows.num_rows for chunk in tail)
+    return rows >= _CHUNK_ROWS or sum(chunk.size_bytes for chunk in tail) >= _CHUNK_BYTES
