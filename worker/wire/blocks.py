@@ -1,57 +1,67 @@
-"""Blocks as bytes: a flat list of table, rows, and five fields for each column.
+"""Blocks inside a message: table, rows, number of columns, then five fields for each column.
 
-The buffers of a column go in and come out as they are; only their sizes are checked, so that
-reading a block costs nothing per value.
+The fields stand flat between the other fields of the message, so that the buffers of the columns
+are copied once. Reading checks their sizes only, so that it costs nothing per value.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
-import msgpack
-
 from worker.wire.faults import RemoteWireError
-from worker.wire.fields import Field, read_list
 from worker.wire.limits import LIMITS
 from worker.wire.messages import Block, BlockColumn
 
-__all__ = ["BLOCK", "read_block", "write_block"]
+__all__ = ["read_blocks", "write_blocks"]
 
-_HEAD = 2
+_HEAD = 3
 _PER_COLUMN = 5
 _WIDTHS = {"q": 8, "Q": 8, "d": 8, "?": 1, "D": 4}
 _INT32 = struct.Struct("<i")
 
 
-def write_block(block: Block) -> bytes:
-    """Pack a block; the buffers are copied once."""
-    items: list[Any] = [block.table, block.rows]
-    for column in block.columns:
-        items += (column.name, column.kind, column.data, column.extra, column.nulls)
-    packed: bytes = msgpack.packb(items)
-    return packed
+def write_blocks(blocks: Iterable[Block]) -> list[Any]:
+    """List the fields of blocks."""
+    items: list[Any] = []
+    for block in blocks:
+        items += (block.table, block.rows, len(block.columns))
+        for column in block.columns:
+            items += (column.name, column.kind, column.data, column.extra, column.nulls)
+    return items
 
 
-def read_block(packed: object) -> Block:
-    """Unpack a block.
+def read_blocks(items: list[Any]) -> tuple[Block, ...]:
+    """Read blocks from all of the given fields.
 
     Raises:
-        RemoteWireError: it is not a block, or a buffer's size does not fit its rows.
+        RemoteWireError: they are no blocks, or a buffer's size does not fit its rows.
     """
-    if type(packed) is not bytes:
-        raise RemoteWireError("a block is bytes")
-    items = read_list(packed, _HEAD + _PER_COLUMN * LIMITS.columns)
-    if len(items) < _HEAD or (len(items) - _HEAD) % _PER_COLUMN:
-        raise RemoteWireError("a block is a table, a number of rows and whole columns")
-    table, rows = items[:_HEAD]
-    if type(table) is not str or type(rows) is not int or not 0 <= rows <= LIMITS.message_bytes:
-        raise RemoteWireError("the head of a block is a text and a number of rows")
-    columns = tuple(
-        _read_column(items[start : start + _PER_COLUMN], rows)
-        for start in range(_HEAD, len(items), _PER_COLUMN)
-    )
-    return Block(table, rows, columns)
+    blocks = []
+    start = 0
+    while start < len(items):
+        head = items[start : start + _HEAD]
+        table, rows, count = _check_head(head)
+        first = start + _HEAD
+        start = first + count * _PER_COLUMN
+        if start > len(items):
+            raise RemoteWireError("a block has fewer columns than it says")
+        columns = [
+            _read_column(items[field : field + _PER_COLUMN], rows)
+            for field in range(first, start, _PER_COLUMN)
+        ]
+        blocks.append(Block(table, rows, tuple(columns)))
+    return tuple(blocks)
+
+
+def _check_head(head: list[Any]) -> tuple[str, int, int]:
+    if [type(item) for item in head] != [str, int, int]:
+        raise RemoteWireError("the head of a block is a text and two numbers")
+    table, rows, count = head
+    if not 0 <= rows <= LIMITS.message_bytes or not 0 <= count <= LIMITS.columns:
+        raise RemoteWireError(f"a block of {rows} rows and {count} columns")
+    return table, rows, count
 
 
 def _read_column(items: list[Any], rows: int) -> BlockColumn:
@@ -92,6 +102,3 @@ def _check_offsets(offsets: bytes, count: int, text_bytes: int) -> None:
     first, last = _INT32.unpack_from(offsets)[0], _INT32.unpack_from(offsets, 4 * count)[0]
     if first != 0 or last != text_bytes:
         raise RemoteWireError("the offsets of texts do not span them")
-
-
-BLOCK = Field(write_block, read_block)

@@ -15,7 +15,7 @@ import msgpack
 
 from worker.wire import fields as f
 from worker.wire import messages as m
-from worker.wire.blocks import BLOCK
+from worker.wire.blocks import read_blocks, write_blocks
 from worker.wire.faults import LocalWireError, RemoteWireError
 from worker.wire.limits import LIMITS
 from worker.wire.session import SENDERS, Side
@@ -37,17 +37,17 @@ _KINDS: dict[int, tuple[type[m.Message], tuple[f.Field, ...]]] = {
     33: (m.Welcome, (f.INTEGER, f.INTEGER)),
     34: (m.Restore, (f.TEXT, f.BINARY, f.OPTIONAL_INTEGER)),
     35: (m.Load, (f.TEXT, f.OPTIONAL_TEXT, f.OPTIONAL_TEXT)),
-    36: (m.WalRun, (f.TEXT,)),
+    36: (m.WalRun, ()),
     37: (m.ScheduledRun, (f.TEXT, f.INTEGER)),
     38: (m.RequestRun, (f.TEXT, f.TEXTS_BY_NAME, f.TEXTS_BY_NAME, f.BINARY)),
-    39: (m.QueryReply, (BLOCK,)),
+    39: (m.QueryReply, ()),
     40: (m.DoneReply, ()),
     41: (m.CacheReply, (f.BOOLEAN, f.OPTIONAL_BINARY)),
     42: (m.FaultReply, (f.FAULT,)),
     43: (m.Cancel, ()),
     44: (m.Stop, ()),
 }
-_MOST_ITEMS = 2 + LIMITS.tables
+_SMALL_BYTES = 64
 _MIRROR_STATES = {"stored", "deleted", "live"}
 
 
@@ -77,7 +77,8 @@ def encode(message: m.Message) -> bytes:
             message over the limit.
     """
     try:
-        packed: bytes = msgpack.packb(_items(message))
+        items = _items(message)
+        packed: bytes = msgpack.packb(items, buf_size=_size_of(items))
     except (ValueError, TypeError, OverflowError) as error:
         raise LocalWireError(f"{type(message).__name__} cannot be sent: {error}") from error
     if len(packed) > LIMITS.message_bytes:
@@ -90,12 +91,19 @@ def encode(message: m.Message) -> bytes:
 
 def _items(message: m.Message) -> list[Any]:
     number, writers, values_of = _WRITERS[type(message)]
-    if type(message) is m.WalRun:
-        return [number, message.run_id, *map(BLOCK.write, message.tables)]
-    return [
-        number,
-        *(write(value) for write, value in zip(writers, values_of(message), strict=True)),
-    ]
+    match message:
+        case m.WalRun(run_id, tables):
+            return [number, run_id, *write_blocks(tables)]
+        case m.QueryReply(block):
+            return [number, *write_blocks([block])]
+        case _:
+            values = values_of(message)
+            return [number, *(w(v) for w, v in zip(writers, values, strict=True))]
+
+
+def _size_of(items: list[Any]) -> int:
+    """Guess the packed size, so that the packer's buffer need not grow."""
+    return sum(len(i) for i in items if type(i) is bytes) + _SMALL_BYTES * len(items)
 
 
 def decode(packed: bytes, sender: Side | None = None) -> m.Message:
@@ -110,15 +118,15 @@ def decode(packed: bytes, sender: Side | None = None) -> m.Message:
     """
     if len(packed) > LIMITS.message_bytes:
         raise RemoteWireError(f"a message of {len(packed)} bytes")
-    items = f.read_list(packed, _MOST_ITEMS)
+    items = f.read_list(packed, LIMITS.message_items)
     number = items[0] if items else None
     if type(number) is not int or number not in _KINDS:
         raise RemoteWireError(f"there is no message kind {number!r:.40}")
     kind, fields = _KINDS[number]
     if sender is not None and SENDERS[kind] != sender:
         raise RemoteWireError(f"{kind.__name__} is not for the {sender} to send")
-    if kind is m.WalRun:
-        return _read_wal_run(items)
+    if kind is m.WalRun or kind is m.QueryReply:
+        return _read_with_blocks(kind, items[1:])
     if len(items) != 1 + len(fields):
         raise RemoteWireError(f"{kind.__name__} has {len(fields)} fields, not {len(items) - 1}")
     message = kind(*(field.read(item) for field, item in zip(fields, items[1:], strict=True)))
@@ -127,10 +135,13 @@ def decode(packed: bytes, sender: Side | None = None) -> m.Message:
     return message
 
 
-def _read_wal_run(items: list[Any]) -> m.WalRun:
-    if len(items) < 2:  # noqa: PLR2004 - kind and run id
-        raise RemoteWireError("WalRun has no run id")
-    return m.WalRun(f.TEXT.read(items[1]), tuple(map(BLOCK.read, items[2:])))
+def _read_with_blocks(kind: type[m.Message], items: list[Any]) -> m.Message:
+    if kind is m.WalRun:
+        return m.WalRun(f.TEXT.read(items[0] if items else None), read_blocks(items[1:]))
+    blocks = read_blocks(items)
+    if len(blocks) != 1:
+        raise RemoteWireError(f"QueryReply has one block, not {len(blocks)}")
+    return m.QueryReply(blocks[0])
 
 
 def _check_mirror(mirror: m.Mirror) -> None:

@@ -23,7 +23,7 @@ class Limits:
             their bytes can become an object, so they are held much smaller than a message.
         nested_depth: lists and maps inside one another.
         parameters: of one query, and query parameters or headers of one request.
-        tables: of one event.
+        message_items: fields of one message, those of its blocks included.
         columns: of one block.
         lines_characters: buffered lines in one part; at most four bytes each.
         mirror_bytes: one mirrored cache value, unless the launch document says otherwise.
@@ -34,7 +34,7 @@ class Limits:
     nested_bytes: int = 8 << 20
     nested_depth: int = 64
     parameters: int = 1024
-    tables: int = 16_384
+    message_items: int = 1 << 20
     columns: int = 4096
     lines_characters: int = 1 << 20
     mirror_bytes: int = 1 << 20

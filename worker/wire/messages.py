@@ -67,9 +67,9 @@ class BlockColumn:
 
     name: str
     kind: str
-    data: bytes | memoryview
-    extra: bytes | memoryview = b""
-    nulls: bytes | memoryview = b""
+    data: bytes
+    extra: bytes = b""
+    nulls: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
