@@ -1,0 +1,176 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.catalog.change import (
+    AddColumns,
+    Change,
+    CreateDatabase,
+    CreateTable,
+    CreateTrigger,
+    DeleteTrigger,
+    DisableTrigger,
+    EnableTrigger,
+    SetRetention,
+    apply,
+    apply_all,
+)
+from engine.catalog.codec import (
+    FORMAT,
+    decode_commit,
+    decode_snapshot,
+    encode_commit,
+    encode_snapshot,
+)
+from engine.catalog.state import Catalog
+from engine.model.schema import Column, ColumnType
+from engine.model.trigger import (
+    AllTablesSpec,
+    CronSpec,
+    ErrorBehavior,
+    EverySpec,
+    RequestSpec,
+    TableSpec,
+    Trigger,
+    TriggerSettings,
+)
+
+EMPTY = Catalog.empty("u")
+COMMIT = (CreateDatabase(1, "db", 5), CreateTable(2, 1, "cpu", (Column("h", ColumnType.TAG),)))
+
+# Random histories: every step draws a change that fits the catalog so far.
+
+_TEXT = st.text(min_size=1, max_size=8)
+_COLUMNS = st.lists(
+    st.builds(
+        Column,
+        _TEXT.map(lambda text: f"c{text}"),
+        st.sampled_from([t for t in ColumnType if t is not ColumnType.TIME]),
+    ),
+    max_size=4,
+    unique_by=lambda column: column.name,
+).map(tuple)
+_SPECS = st.one_of(
+    st.just(AllTablesSpec()),
+    st.builds(TableSpec, _TEXT),
+    st.just(CronSpec("0 * * * * *")),
+    st.builds(EverySpec, st.integers(1, 10**15)),
+)
+_SETTINGS = st.builds(TriggerSettings, st.booleans(), st.sampled_from(ErrorBehavior))
+_ARGUMENTS = st.none() | st.dictionaries(_TEXT, _TEXT, max_size=3)
+_RETENTION = st.none() | st.integers(1, 10**18)
+
+
+@st.composite
+def _new_trigger(draw: st.DrawFn, catalog: Catalog) -> Change:
+    trigger_id = catalog.next_id
+    request = st.just(RequestSpec(f"path{trigger_id}"))
+    return CreateTrigger(
+        Trigger(
+            id=trigger_id,
+            database_id=draw(st.sampled_from([d.id for d in catalog.databases.values()])),
+            name=f"{draw(_TEXT)}{trigger_id}",
+            plugin=draw(_TEXT),
+            spec=draw(_SPECS | request),
+            settings=draw(_SETTINGS),
+            arguments=draw(_ARGUMENTS),
+            disabled=draw(st.booleans()),
+            start=draw(st.integers(0, 2**62)),
+        )
+    )
+
+
+def _fitting(catalog: Catalog) -> st.SearchStrategy[Change]:
+    fresh = catalog.next_id
+    database_ids = st.sampled_from([d.id for d in catalog.databases.values()])
+    tables = [t for d in catalog.databases.values() for t in d.tables.values()]
+    options: list[st.SearchStrategy[Change]] = [
+        st.builds(CreateDatabase, st.just(fresh), st.just(f"db{fresh}"), _RETENTION),
+        st.builds(CreateTable, st.just(fresh), database_ids, st.just(f"t{fresh}"), _COLUMNS),
+        _new_trigger(catalog),
+    ]
+    if tables:
+        added = st.just((Column(f"new{fresh}-{len(tables)}", ColumnType.STRING),))
+        growable = [t.id for t in tables if t.schema.type_of(f"new{fresh}-{len(tables)}") is None]
+        if growable:
+            options.append(st.builds(AddColumns, st.sampled_from(growable), added))
+    if catalog.triggers:
+        ids = st.sampled_from(list(catalog.triggers))
+        options += [
+            st.builds(EnableTrigger, ids, st.integers(0, 99)),
+            st.builds(DisableTrigger, ids),
+            st.builds(DeleteTrigger, ids),
+        ]
+    if fresh > 1:
+        user_ids = [d.id for d in catalog.databases.values() if d.id]
+        if user_ids:
+            options.append(st.builds(SetRetention, st.sampled_from(user_ids), _RETENTION))
+    return st.one_of(options)
+
+
+@st.composite
+def _histories(draw: st.DrawFn) -> tuple[Catalog, Sequence[Change]]:
+    catalog, changes = EMPTY, []
+    for _ in range(draw(st.integers(0, 12))):
+        changes.append(draw(_fitting(catalog)))
+        catalog = apply(catalog, changes[-1])
+    return replace(catalog, number=7), changes
+
+
+@settings(max_examples=40)
+@given(_histories())
+def test_history_reads_back_from_json(history: tuple[Catalog, Sequence[Change]]) -> None:
+    catalog, changes = history
+
+    number, read = decode_commit(encode_commit(7, changes))
+
+    assert (number, list(read)) == (7, changes)
+    assert apply_all(EMPTY, read, 7) == catalog
+
+
+@settings(max_examples=40)
+@given(_histories())
+def test_catalog_reads_back_from_its_snapshot(
+    history: tuple[Catalog, Sequence[Change]],
+) -> None:
+    catalog, _ = history
+
+    read = decode_snapshot(encode_snapshot(catalog))
+
+    assert read == catalog
+    assert list(read.databases) == list(catalog.databases)
+    for database in catalog.databases.values():
+        assert read.triggers_of(database.id) == catalog.triggers_of(database.id)
+        for table in database.tables.values():
+            assert read.table_by_id(table.id) == table
+
+
+@given(st.binary(max_size=60))
+def test_garbage_is_no_commit(garbage: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode_commit(garbage)
+
+
+@given(st.data())
+def test_any_flipped_bit_is_noticed_or_does_no_harm(data: st.DataObject) -> None:
+    sealed = encode_commit(7, COMMIT)
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    damaged = bytearray(sealed)
+    damaged[place] ^= 1 << data.draw(st.integers(0, 7))
+
+    try:
+        read: object = decode_commit(bytes(damaged))
+    except ValueError:
+        read = None
+
+    assert read in (None, (7, COMMIT))
+
+
+def test_newer_format_is_named() -> None:
+    newer = encode_commit(1, COMMIT).replace(b'"format":1', b'"format":2')
+
+    with pytest.raises(ValueError, match=f"written in format 2.* up to {FORMAT}"):
+        decode_commit(newer)
