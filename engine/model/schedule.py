@@ -17,7 +17,7 @@ from croniter import CroniterBadDateError, croniter
 from engine.model.cron import Cron, parse_cron
 from engine.model.spec import CronSpec, EverySpec
 
-__all__ = ["next_fire"]
+__all__ = ["latest_fire", "next_fire"]
 
 _SECOND_NS = 1_000_000_000
 _MILLISECOND_NS = 1_000_000
@@ -44,6 +44,22 @@ def next_fire(spec: CronSpec | EverySpec, after_ns: int) -> int | None:
             return _next_cron(expression, after_ns // _SECOND_NS)
         case _:
             assert_never(spec)
+
+
+def latest_fire(spec: CronSpec | EverySpec, after_ns: int, until_ns: int) -> int | None:
+    """Return the last time in (after, until] at which a schedule fires, or None.
+
+    The search halves the span instead of walking the fires, of which there may be millions.
+    """
+    latest_ns = None
+    while (fire_ns := next_fire(spec, after_ns)) is not None and fire_ns <= until_ns:
+        latest_ns = after_ns = fire_ns
+        step_ns = until_ns - fire_ns
+        while step_ns := step_ns // 2:
+            later_ns = next_fire(spec, after_ns + step_ns)
+            if later_ns is not None and later_ns <= until_ns:
+                latest_ns = after_ns = later_ns
+    return latest_ns
 
 
 def _next_cron(expression: str, after_s: int) -> int | None:

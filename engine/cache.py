@@ -1,0 +1,144 @@
+"""What the supervisor keeps of plugin caches: the global namespace and the mirrors.
+
+The global namespace holds packed plain data, never live objects. A mirror holds the values of
+one trigger's own namespace as opaque bytes that only ever go back to the same trigger's next
+worker; they are never decoded here. Nothing outlives the server. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.clock import Clock
+from engine.errors import UserError
+
+__all__ = ["CacheFull", "CachedValue", "GlobalCache", "Mirror"]
+
+
+class CacheFull(UserError):
+    """A cache namespace has reached its size limit."""
+
+    code = "cache_full"
+
+
+@dataclass(frozen=True, slots=True)
+class CachedValue:
+    """Packed bytes and the wall-clock time at which they expire (None: never)."""
+
+    value: bytes
+    expires_ns: int | None
+
+
+class GlobalCache:
+    """The namespace that all triggers share; one lock guards it."""
+
+    def __init__(self, clock: Clock, max_bytes: int = 256 * 1024 * 1024) -> None:
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._values: dict[str, CachedValue] = {}
+        self._bytes = 0
+
+    def put(self, key: str, value: bytes, ttl_s: float | None) -> None:
+        """Store a value, replacing value and expiry of the key.
+
+        Raises:
+            CacheFull: the namespace would exceed its limit; the old value is kept.
+        """
+        expires_ns = None if ttl_s is None else self._clock.now_ns() + round(ttl_s * 1e9)
+        with self._lock:
+            self._make_room(key, len(value))
+            self._remove(key)
+            self._values[key] = CachedValue(value, expires_ns)
+            self._bytes += len(key) + len(value)
+
+    def get(self, key: str) -> bytes | None:
+        """Return the stored bytes, or None when there are none or they have expired."""
+        with self._lock:
+            found = self._values.get(key)
+            if found is None:
+                return None
+            if _is_expired(found, self._clock.now_ns()):
+                self._remove(key)
+                return None
+            return found.value
+
+    def delete(self, key: str) -> bool:
+        """Remove a key; return whether it was there."""
+        with self._lock:
+            return self._remove(key)
+
+    def _make_room(self, key: str, size: int) -> None:
+        if self._fits(key, size):
+            return
+        now_ns = self._clock.now_ns()
+        for name in [k for k, v in self._values.items() if _is_expired(v, now_ns)]:
+            self._remove(name)
+        if not self._fits(key, size):
+            raise CacheFull(
+                f"the global cache is full ({self._max_bytes} bytes); delete keys or give a ttl"
+            )
+
+    def _fits(self, key: str, size: int) -> bool:
+        old = self._values.get(key)
+        freed = len(key) + len(old.value) if old is not None else 0
+        return self._bytes - freed + len(key) + size <= self._max_bytes
+
+    def _remove(self, key: str) -> bool:
+        old = self._values.pop(key, None)
+        if old is None:
+            return False
+        self._bytes -= len(key) + len(old.value)
+        return True
+
+
+class Mirror:
+    """One trigger's own namespace; used by the thread that drives its worker.
+
+    `live` names the keys whose values exist only inside the worker.
+    """
+
+    def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self._max_bytes = max_bytes
+        self._values: dict[str, CachedValue] = {}
+        self._bytes = 0
+        self.live: set[str] = set()
+
+    def store(self, key: str, value: bytes, expires_ns: int | None) -> None:
+        """Keep a value's bytes; beyond the limit the key is only noted as live."""
+        self.forget(key)
+        if self._bytes + len(key) + len(value) > self._max_bytes:
+            self.live.add(key)
+            return
+        self._values[key] = CachedValue(value, expires_ns)
+        self._bytes += len(key) + len(value)
+
+    def note_live(self, key: str) -> None:
+        """Note that a key's value cannot be mirrored."""
+        self.forget(key)
+        self.live.add(key)
+
+    def forget(self, key: str) -> None:
+        """Drop a key."""
+        self.live.discard(key)
+        old = self._values.pop(key, None)
+        if old is not None:
+            self._bytes -= len(key) + len(old.value)
+
+    def take_lost(self) -> list[str]:
+        """Return and forget the keys that died with the worker, sorted."""
+        lost = sorted(self.live)
+        self.live.clear()
+        return lost
+
+    def unexpired(self, now_ns: int) -> Iterator[tuple[str, CachedValue]]:
+        """Yield what a new worker gets back."""
+        for key, value in self._values.items():
+            if not _is_expired(value, now_ns):
+                yield key, value
+
+
+def _is_expired(value: CachedValue, now_ns: int) -> bool:
+    return value.expires_ns is not None and value.expires_ns <= now_ns

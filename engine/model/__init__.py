@@ -1,0 +1,1 @@
+"""The vocabulary that every layer shares: names, schemas, columns, triggers, entries, events."""

@@ -1,0 +1,133 @@
+"""Events that fire plugins, and how a run of one ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+__all__ = [
+    "BufferedLines",
+    "Crashed",
+    "Event",
+    "Failed",
+    "Outcome",
+    "PluginResponse",
+    "ProtocolBroken",
+    "RequestEvent",
+    "ScheduledEvent",
+    "Succeeded",
+    "TableBatch",
+    "TimedOut",
+    "WalEvent",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TableBatch:
+    """Rows of one table in arrival order; columns as in `TableRows`."""
+
+    table_id: int
+    table: str
+    rows: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class WalEvent:
+    """The rows of a trigger's tables in the log entries [start, end).
+
+    `causes` is the shortest cause chain among the entries with such rows.
+    """
+
+    start: int
+    end: int
+    tables: tuple[TableBatch, ...]
+    causes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledEvent:
+    """A due tick: the planned time, UTC nanoseconds."""
+
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEvent:
+    """An HTTP request to a plugin; header names are lower-case, the last of repeated keys wins."""
+
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Event = WalEvent | ScheduledEvent | RequestEvent
+
+
+@dataclass(frozen=True, slots=True)
+class PluginResponse:
+    """What a request plugin answered."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BufferedLines:
+    """Line protocol that a run buffered for one database (None: the trigger's own)."""
+
+    database: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The entry point returned."""
+
+    lines: tuple[BufferedLines, ...]
+    response: PluginResponse | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The plugin raised, or could not be loaded.
+
+    Args:
+        message: `<Type>: <text>` as the plugin API words it.
+        traceback: the plugin's own frames, possibly empty.
+    """
+
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The worker's process ended while it ran the event.
+
+    Args:
+        reason: in words, as `killed by SIGSEGV` or `exited with status 3`.
+        stderr: the last lines that the process wrote.
+    """
+
+    reason: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The run passed its time limit and was killed."""
+
+    limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolBroken:
+    """The worker sent what the protocol does not allow and was killed."""
+
+    reason: str
+
+
+Outcome = Succeeded | Failed | Crashed | TimedOut | ProtocolBroken
