@@ -1,0 +1,107 @@
+"""The Python environment that plugins run in: `<plugin-dir>/.venv`, made with uv when missing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+from engine.errors import PluginError
+
+__all__ = ["BrokenEnvironment", "Environment", "open_environment"]
+
+log = logging.getLogger(__name__)
+_PROBE_TIMEOUT_S = 30.0
+_CREATE_TIMEOUT_S = 120.0
+_PROBE = (
+    "import json,sys,sysconfig;"
+    "print(json.dumps([sys.implementation.cache_tag, list(sys.version_info[:3]), sys.platform,"
+    "sysconfig.get_platform()]))"
+)
+
+
+class BrokenEnvironment(PluginError):
+    """The environment cannot be made or its interpreter does not run."""
+
+    code = "broken_environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An interpreter and the packages beside it.
+
+    Args:
+        root: the virtual environment's folder.
+        interpreter: its Python.
+        site_packages: folders for `site.addsitedir`.
+        cache_tag: as `cpython-311`; names the runtime folder that fits.
+        version: as (3, 11, 7).
+        platform: as `linux-x86_64`.
+    """
+
+    root: Path
+    interpreter: Path
+    site_packages: tuple[Path, ...]
+    cache_tag: str
+    version: tuple[int, int, int]
+    platform: str
+
+
+def open_environment(root: Path) -> Environment:
+    """Open a virtual environment, creating an empty one when the folder does not exist.
+
+    Raises:
+        BrokenEnvironment: it cannot be created, or its Python does not run.
+    """
+    if not root.exists():
+        _create(root)
+    interpreter = root / "bin" / "python"
+    cache_tag, version, _, platform = _probe(interpreter)
+    site_packages = root / "lib" / f"python{version[0]}.{version[1]}" / "site-packages"
+    return Environment(root, interpreter, (site_packages,), cache_tag, version, platform)
+
+
+def _create(root: Path) -> None:
+    log.info("creating the plugin environment", extra={"path": root})
+    root.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        uv.find_uv_bin(),
+        "venv",
+        "--quiet",
+        "--no-project",
+        "--no-config",
+        "--no-python-downloads",
+        "--python",
+        sys.executable,
+        str(root),
+    ]
+    result = _run(command, _CREATE_TIMEOUT_S)
+    if result.returncode != 0:
+        raise BrokenEnvironment(
+            f"cannot create the plugin environment {root}: {result.stderr.strip()}"
+        )
+
+
+def _probe(interpreter: Path) -> tuple[str, tuple[int, int, int], str, str]:
+    result = _run([str(interpreter), "-I", "-S", "-c", _PROBE], _PROBE_TIMEOUT_S)
+    if result.returncode != 0:
+        raise BrokenEnvironment(
+            f"the Python of the plugin environment does not run: {interpreter}: "
+            f"{result.stderr.strip()}; remove {interpreter.parent.parent} to have it made anew"
+        )
+    tag, (major, minor, micro), system, platform = json.loads(result.stdout)
+    return tag, (major, minor, micro), system, platform
+
+
+def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BrokenEnvironment(f"cannot run {command[0]}: {error}") from error
