@@ -1,0 +1,68 @@
+from collections.abc import Mapping
+
+import pytest
+
+from engine.config import Config, HttpConfig, WalConfig
+from engine.errors import InvalidConfig
+
+REQUIRED = {"node_id": "n", "data_dir": "/d", "plugin_dir": "/p"}
+
+
+def test_required_settings_are_enough() -> None:
+    config = Config.from_mapping(REQUIRED)
+
+    assert config == Config("n", "/d", "/p")
+    assert (config.http.bind_host, config.http.bind_port) == ("127.0.0.1", 8181)
+    assert config.http.max_request_bytes == 10_485_760
+    assert config.workers.max_event_bytes == 16_777_216
+
+
+def test_sections_are_read_and_the_rest_keeps_its_default() -> None:
+    config = Config.from_mapping(
+        {
+            **REQUIRED,
+            "http": {"bind_port": 0, "without_auth": True},
+            "wal": {"flush_interval_s": 2},
+        }
+    )
+
+    assert config.http == HttpConfig(bind_port=0, without_auth=True)
+    assert config.wal == WalConfig(flush_interval_s=2.0)
+    assert isinstance(config.wal.flush_interval_s, float)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"wal": {"flush_interval_s": -1}}, "wal.flush_interval_s: -1 is not > 0"),
+        ({"wal": {"segment_bytes": 0}}, "wal.segment_bytes: 0 is not > 0"),
+        ({"wal": {"segment_bytes": 1.5}}, "wal.segment_bytes: 1.5 is not a whole number"),
+        ({"wal": {"segment_bytes": True}}, "wal.segment_bytes: True is not a whole number"),
+        ({"wal": {"flush_interval_s": "1s"}}, "wal.flush_interval_s: '1s' is not a number"),
+        (
+            {"wal": {"flush_interval_s": float("nan")}},
+            "wal.flush_interval_s: nan is not a finite number",
+        ),
+        ({"workers": {"cancel_grace_s": -0.5}}, "workers.cancel_grace_s: -0.5 is not >= 0"),
+        ({"http": {"bind_port": 65536}}, "http.bind_port: 65536 is not a port from 0 to 65535"),
+        ({"http": {"bind_host": 1}}, "http.bind_host: 1 is not a text"),
+        ({"http": {"without_auth": 1}}, "http.without_auth: 1 is not true or false"),
+        ({"http": 3}, "http: 3 is not a section of settings"),
+        ({"node_id": " "}, "node_id: must not be empty"),
+        ({"sandbox": "strict"}, "sandbox: 'strict' is not one of off"),
+    ],
+)
+def test_bad_settings_are_named_by_their_path(settings: Mapping[str, object], message: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        Config.from_mapping({**REQUIRED, **settings})
+
+    assert str(caught.value) == message
+
+
+def test_unknown_section_and_missing_setting_are_refused() -> None:
+    with pytest.raises(InvalidConfig, match="walls: unknown setting; known are node_id, "):
+        Config.from_mapping({**REQUIRED, "walls": {}})
+    with pytest.raises(InvalidConfig, match=r"wal\.flush: unknown setting; known are flush_inter"):
+        Config.from_mapping({**REQUIRED, "wal": {"flush": 1}})
+    with pytest.raises(InvalidConfig, match="data_dir: is required"):
+        Config.from_mapping({"node_id": "n", "plugin_dir": "/p"})
