@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from engine.catalog.state import INTERNAL_DATABASE_ID, Catalog, Database, Table
-from engine.errors import InconsistentChange
+from engine.errors import DatabaseNotFound, InconsistentChange
 from engine.model.schema import Column, TableSchema
 from engine.model.trigger import RequestSpec, Trigger
 
@@ -214,10 +214,10 @@ def _grown(schema: TableSchema, columns: tuple[Column, ...]) -> TableSchema:
 
 
 def _database(catalog: Catalog, database_id: int) -> Database:
-    database = catalog.database_by_id(database_id)
-    if database is None:
-        raise InconsistentChange(f"no database has id {database_id}")
-    return database
+    try:
+        return catalog.database_by_id(database_id)
+    except DatabaseNotFound:
+        raise InconsistentChange(f"no database has id {database_id}") from None
 
 
 def _trigger(catalog: Catalog, trigger_id: int) -> Trigger:

@@ -49,8 +49,10 @@ from engine.model.trigger import (
 )
 
 __all__ = [
+    "CatalogLimits",
     "NewTrigger",
     "create_database",
+    "create_missing",
     "create_table",
     "create_trigger",
     "delete_trigger",
@@ -250,10 +252,9 @@ def _check_path(catalog: Catalog, spec: TriggerSpec) -> None:
     if other is None:
         return
     database = catalog.database_by_id(other.database_id)
-    where = "" if database is None else f" of database '{database.name}'"
     raise AlreadyExists(
-        f"request path '{spec.path}' already belongs to trigger '{other.name}'{where}; "
-        "choose another path, or delete that trigger"
+        f"request path '{spec.path}' already belongs to trigger '{other.name}' "
+        f"of database '{database.name}'; choose another path, or delete that trigger"
     )
 
 

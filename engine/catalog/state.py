@@ -116,10 +116,16 @@ class Catalog:
         except KeyError:
             raise DatabaseNotFound(name) from None
 
-    def database_by_id(self, database_id: int) -> Database | None:
-        """Return a database by id, or None."""
+    def database_by_id(self, database_id: int) -> Database:
+        """Return a database by id.
+
+        Raises:
+            DatabaseNotFound: there is none.
+        """
         name = self._index.databases.get(database_id)
-        return None if name is None else self.databases[name]
+        if name is None:
+            raise DatabaseNotFound(f"id {database_id}")
+        return self.databases[name]
 
     def table_by_id(self, table_id: int) -> Table | None:
         """Return a table by id, or None."""

@@ -78,12 +78,13 @@ def test_objects_are_found_by_name_and_by_id() -> None:
 def test_what_is_not_there_is_not_found() -> None:
     catalog = _made(*SOME)
 
-    assert catalog.database_by_id(9) is None
     assert catalog.table_by_id(1) is None
     assert catalog.request_trigger("other") is None
     assert catalog.triggers_of(0) == ()
     with pytest.raises(DatabaseNotFound):
         catalog.database("nope")
+    with pytest.raises(DatabaseNotFound, match="id 9"):
+        catalog.database_by_id(9)
     with pytest.raises(NotFound):
         catalog.trigger_named("db", "nope")
 

@@ -120,7 +120,7 @@ def _histories(draw: st.DrawFn) -> tuple[Catalog, Sequence[Change]]:
     return replace(catalog, number=7), changes
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(_histories())
 def test_history_reads_back_from_json(history: tuple[Catalog, Sequence[Change]]) -> None:
     catalog, changes = history
@@ -131,7 +131,7 @@ def test_history_reads_back_from_json(history: tuple[Catalog, Sequence[Change]])
     assert apply_all(EMPTY, read, 7) == catalog
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(_histories())
 def test_catalog_reads_back_from_its_snapshot(
     history: tuple[Catalog, Sequence[Change]],
