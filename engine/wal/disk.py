@@ -1,0 +1,50 @@
+"""The few calls by which the log changes the disk, in one place so that tests can let them fail.
+
+Any thread; every method raises OSError as the system reports it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.wal.blocks import Buffer
+
+__all__ = ["Disk"]
+
+
+class Disk:
+    """The real disk."""
+
+    def create(self, path: Path) -> int:
+        """Create a file that must not exist; return a descriptor that appends."""
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def open(self, path: Path) -> int:
+        """Return a descriptor that appends to a file."""
+        return os.open(path, os.O_WRONLY | os.O_APPEND)
+
+    def write(self, descriptor: int, buffers: Sequence[Buffer | memoryview]) -> int:
+        """Append buffers, at most `IOV_MAX` of them; return how many bytes were taken."""
+        return os.writev(descriptor, buffers)
+
+    def sync(self, descriptor: int) -> None:
+        """Wait until the file's content, and the size needed to read it, are durable."""
+        os.fdatasync(descriptor)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut a file."""
+        os.ftruncate(descriptor, size)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file's name."""
+        path.unlink()
+
+    def sync_directory(self, path: Path) -> None:
+        """Wait until names that were made or removed in a directory are durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,290 @@
+"""The write-ahead log: a directory of segments named by their first sequence.
+
+Appending makes one record durable. A segment that has reached its size is left, and a new one
+begins with a checkpoint, an entry with a sequence number of its own; so the sequence of a record's
+first entry may be higher by one than `next_sequence` was before. Older segments may be dropped at
+any time, since the checkpoint says what must outlive them.
+
+When an append fails, what it wrote is cut off again. A full disk is reported and the next append
+tries anew; after any other failure, or when the file could not be cut, the log refuses appends
+until it is opened again. A failed sync is never tried again.
+
+Threads: one at a time may call `append` and `close`; `replay`, `drop_before`, `forget` and the
+readers of state may be called by any. The lock guards the list of segments and the progress; it is
+never held while the disk is used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from engine.errors import DiskFailed, LogInUse
+from engine.model.entry import CheckpointEntry, Entry, IdempotenceKey
+from engine.wal.disk import Disk
+from engine.wal.record import encode
+from engine.wal.recovery import Recovered, recover
+from engine.wal.replay import read_records
+from engine.wal.segment import SegmentFile, SegmentWriter, WriteFailed
+
+__all__ = ["DEFAULT_SEGMENT_BYTES", "Log"]
+
+DEFAULT_SEGMENT_BYTES = 64 * 1024 * 1024
+
+
+class Log:
+    """An open log; make it with `Log.open`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        recovered: Recovered,
+        *,
+        lock_descriptor: int,
+        segment_bytes: int,
+        disk: Disk,
+    ) -> None:
+        self._directory = directory
+        self._segment_bytes = segment_bytes
+        self._disk = disk
+        self._lock_descriptor = lock_descriptor
+        self._lock = threading.Lock()
+        self._files = recovered.files
+        self._progress = recovered.progress
+        self._head = CheckpointEntry({}, {}, {}, ())
+        self._failure: str | None = None
+        self._writer = self._first_writer(recovered)
+
+    def __repr__(self) -> str:
+        """Describe the log in a sentence."""
+        state = "open" if self._failure is None else "failed"
+        return (
+            f"<log in {self._directory}: {state}, {len(self._files)} segments, "
+            f"next entry {self.next_sequence}>"
+        )
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        segment_bytes: int = DEFAULT_SEGMENT_BYTES,
+        disk: Disk | None = None,
+    ) -> Self:
+        """Open the log in a directory, which is made if need be; repair an unfinished last write.
+
+        Args:
+            directory: holds nothing but the log.
+            segment_bytes: a segment of at least this size is followed by a new one.
+            disk: the calls that change the disk.
+
+        Raises:
+            LogInUse: another process has it open.
+            CorruptLog: acknowledged records are damaged.
+            DiskFailed: the disk refused.
+        """
+        disk = disk or Disk()
+        try:
+            lock_descriptor = _locked(directory, disk)
+            try:
+                return cls(
+                    directory,
+                    recover(directory, disk),
+                    lock_descriptor=lock_descriptor,
+                    segment_bytes=segment_bytes,
+                    disk=disk,
+                )
+            except BaseException:
+                os.close(lock_descriptor)
+                raise
+        except OSError as error:
+            raise DiskFailed(f"cannot open the write-ahead log in {directory}: {error}") from error
+
+    @property
+    def first_sequence(self) -> int:
+        """The sequence of the oldest entry that is kept."""
+        return self._files[0].first_sequence
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether every further append will be refused."""
+        return self._failure is not None
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence after the last durable entry."""
+        with self._lock:
+            return self._progress.end
+
+    @property
+    def head(self) -> CheckpointEntry:
+        """The checkpoint with which the last rotation since the log was opened began a segment."""
+        return self._head
+
+    def append(self, entries: Sequence[Entry]) -> int:
+        """Make entries durable as one record.
+
+        Args:
+            entries: at least one; `record.check_entry` is the caller's.
+
+        Returns:
+            The sequence of the first entry.
+
+        Raises:
+            DiskFailed: none of them is in the log.
+            InvalidEntry: they cannot be encoded; nothing was written.
+        """
+        if not entries:
+            raise ValueError("a record has at least one entry")
+        if self._failure is not None:
+            raise DiskFailed(self._failure)
+        if self._is_full():
+            self._rotate()
+        first = self.next_sequence
+        buffers = encode(first, entries, self._writer.seed)
+        try:
+            self._writer.append(buffers)
+        except WriteFailed as failure:
+            raise self._failed(failure, is_final=failure.is_final) from failure
+        with self._lock:
+            for sequence, entry in enumerate(entries, first):
+                self._progress.apply(sequence, entry)
+        return first
+
+    def replay(self, start: int = 0) -> Iterator[tuple[int, list[Entry]]]:
+        """Read the records that are durable now, oldest first, one in memory at a time.
+
+        Args:
+            start: records that end before this sequence are passed over.
+
+        Returns:
+            Yields the first sequence and the entries of each record.
+
+        Raises:
+            CorruptLog: the log was damaged since it was opened, or by a writer's mistake.
+            LogDropped: a segment was dropped before it was read.
+            DiskFailed: the disk refused.
+        """
+        with self._lock:
+            files, end = self._files, self._progress.end
+        return read_records(files, start, end)
+
+    def drop_before(self, sequence: int) -> int:
+        """Remove the segments all of whose entries are below a sequence, oldest first.
+
+        The last segment always stays.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            DiskFailed: the disk refused; what is left is a whole log.
+        """
+        with self._lock:
+            starts = [file.first_sequence for file in self._files[1:]]
+            number = sum(start <= sequence for start in starts)
+            dropped, self._files = self._files[:number], self._files[number:]
+        try:
+            for file in dropped:
+                self._disk.unlink(file.path)
+            if dropped:
+                self._disk.sync_directory(self._directory)
+        except OSError as error:
+            raise DiskFailed(f"cannot remove old segments of the log: {error}") from error
+        return number
+
+    def checkpoint(self) -> CheckpointEntry:
+        """Return what the log says about triggers now."""
+        with self._lock:
+            return self._progress.checkpoint()
+
+    def has_key(self, key: IdempotenceKey) -> bool:
+        """Whether this synchronous write of an unfinished run is in the log."""
+        with self._lock:
+            return self._progress.has_key(key)
+
+    def forget(self, trigger_id: int) -> None:
+        """Leave a deleted trigger out of later checkpoints."""
+        with self._lock:
+            self._progress.forget(trigger_id)
+
+    def close(self) -> None:
+        """Close the files and let another process open the log."""
+        self._failure = "the write-ahead log is closed"
+        self._writer.close()
+        os.close(self._lock_descriptor)
+
+    def _first_writer(self, recovered: Recovered) -> SegmentWriter:
+        if recovered.files:
+            file = recovered.files[-1]
+            descriptor = self._disk.open(file.path)
+            return SegmentWriter(file, descriptor, recovered.seed, recovered.end, self._disk)
+        return self._begin_segment()
+
+    def _is_full(self) -> bool:
+        is_large = self._writer.end >= self._segment_bytes
+        return is_large and self.next_sequence > self._writer.file.first_sequence + 1
+
+    def _rotate(self) -> None:
+        left = self._writer
+        self._writer = self._begin_segment()
+        left.close()
+
+    def _begin_segment(self) -> SegmentWriter:
+        head = self.checkpoint()
+        file = SegmentFile.within(self._directory, self.next_sequence)
+        try:
+            writer = SegmentWriter.create(file, self._disk)
+            try:
+                writer.append(encode(file.first_sequence, [head], writer.seed))
+            except WriteFailed:
+                writer.close()
+                raise
+        except WriteFailed as failure:
+            is_discarded = isinstance(failure.cause, FileExistsError) or self._discard(file)
+            is_final = failure.is_final or not is_discarded
+            raise self._failed(failure, is_final=is_final) from failure
+        with self._lock:
+            self._files = (*self._files, file)
+            self._progress.apply(file.first_sequence, self._progress.checkpoint())
+        self._head = head
+        return writer
+
+    def _discard(self, file: SegmentFile) -> bool:
+        """Remove a segment that could not be begun; return whether it is gone."""
+        try:
+            self._disk.unlink(file.path)
+            self._disk.sync_directory(self._directory)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def _failed(self, failure: WriteFailed, *, is_final: bool) -> DiskFailed:
+        text = f"the write-ahead log could not be written: {failure}"
+        if not is_final:
+            return DiskFailed(f"{text}; free some space and write again")
+        self._failure = f"{text}; check the disk and restart the server"
+        return DiskFailed(self._failure)
+
+
+def _locked(directory: Path, disk: Disk) -> int:
+    """Make the directory if need be; return a descriptor that holds its lock."""
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        disk.sync_directory(directory.parent)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise LogInUse(
+            f"the write-ahead log in {directory} is in use by another server; "
+            "stop that one, or choose another --data-dir"
+        ) from error
+    return descriptor

@@ -1,0 +1,123 @@
+"""What the log says about triggers: the fold of its entries. Pure.
+
+How far each trigger has come, its last completed tick, the events whose run wrote synchronously
+and has not finished, and the idempotence keys of those writes. Folding a whole log, or only the
+entries from any checkpoint on, gives the same result; so a segment that begins with a checkpoint
+makes the older ones superfluous.
+
+An open event and its keys end with the run entry that covers it: a position past it, a tick at or
+after it. A `Progress` is not locked; its owner is.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from engine.model.entry import (
+    CheckpointEntry,
+    Entry,
+    IdempotenceKey,
+    Position,
+    RunEntry,
+    Tick,
+    WriteEntry,
+)
+from engine.model.entry import Progress as EntryProgress
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """The state after the entries applied so far; `end` is the sequence after the last one."""
+
+    def __init__(self) -> None:
+        self.end = 1
+        self._positions: dict[int, Position] = {}
+        self._ticks: dict[int, int] = {}
+        # Keys in order of arrival, by trigger; a dict because it keeps order and finds quickly.
+        self._keys: dict[int, dict[IdempotenceKey, None]] = {}
+
+    def __repr__(self) -> str:
+        """Describe the state in a sentence."""
+        keys = sum(map(len, self._keys.values()))
+        return (
+            f"<progress before entry {self.end}: {len(self._positions)} positions, "
+            f"{len(self._ticks)} ticks, {keys} keys>"
+        )
+
+    def apply(self, sequence: int, entry: Entry) -> None:
+        """Fold one entry in; sequences only rise."""
+        self.end = sequence + 1
+        match entry:
+            case WriteEntry(key=key):
+                self._keep(key)
+            case RunEntry(origin, progress=progress):
+                self._finish(origin.trigger_id, progress)
+            case CheckpointEntry():
+                self._restore(entry)
+            case _:
+                assert_never(entry)
+
+    def checkpoint(self) -> CheckpointEntry:
+        """Return the state as an entry.
+
+        `open_events` has the earliest open event of each trigger; with concurrent runs there may be
+        more, and the keys name all of them.
+        """
+        events = {
+            trigger_id: min((key.event_from, key.event_to) for key in keys)
+            for trigger_id, keys in self._keys.items()
+        }
+        keys = tuple(key for of_trigger in self._keys.values() for key in of_trigger)
+        return CheckpointEntry(dict(self._positions), dict(self._ticks), events, keys)
+
+    def has_key(self, key: IdempotenceKey) -> bool:
+        """Whether this synchronous write of an open event is in the log."""
+        return key in self._keys.get(key.trigger_id, {})
+
+    def forget(self, trigger_id: int) -> None:
+        """Drop what is known of a trigger that was deleted."""
+        self._positions.pop(trigger_id, None)
+        self._ticks.pop(trigger_id, None)
+        self._keys.pop(trigger_id, None)
+
+    def _keep(self, key: IdempotenceKey | None) -> None:
+        if key is not None:
+            self._keys.setdefault(key.trigger_id, {})[key] = None
+
+    def _finish(self, trigger_id: int, progress: EntryProgress | None) -> None:
+        match progress:
+            case Position():
+                self._positions[trigger_id] = progress
+            case Tick(time_ns):
+                self._ticks[trigger_id] = time_ns
+            case None:
+                pass
+            case _:
+                assert_never(progress)
+        live = {
+            key: None for key in self._keys.pop(trigger_id, {}) if not _is_covered(key, progress)
+        }
+        if live:
+            self._keys[trigger_id] = live
+
+    def _restore(self, checkpoint: CheckpointEntry) -> None:
+        self._positions = dict(checkpoint.positions)
+        self._ticks = dict(checkpoint.ticks)
+        self._keys = {}
+        for key in checkpoint.keys:
+            self._keep(key)
+
+
+def _is_covered(key: IdempotenceKey, progress: EntryProgress | None) -> bool:
+    match progress:
+        case None:
+            return True
+        case Tick(time_ns):
+            return key.event_from <= time_ns
+        case Position(low, finished):
+            return key.event_to <= low or any(
+                start <= key.event_from and key.event_to <= end for start, end in finished
+            )
+        case _:
+            assert_never(progress)

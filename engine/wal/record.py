@@ -1,0 +1,252 @@
+"""The byte format of the write-ahead log. Pure; any thread.
+
+All integers are little-endian and unsigned unless said otherwise. A segment file is a segment
+header followed by records without gaps; every record starts at a multiple of 8.
+
+Segment header, 32 bytes:
+
+    0   8  magic            F7 42 48 57 41 4C 0D 0A
+    8   4  version          1
+    12  4  header crc32c    of bytes 0-11 and 16-31
+    16  8  salt             random; its crc32c is the seed of every checksum in the records
+    24  8  first sequence   of the first entry, as in the file's name
+
+Record, a multiple of 8 bytes:
+
+    0   4  magic            F7 52 45 43
+    4   4  length           of the payload: a multiple of 8, at most 1 GiB
+    8   8  first sequence   of the record's first entry
+    16  4  header crc32c    of bytes 0-15 and 20-23, seeded
+    20  4  payload crc32c   of the payload, seeded
+    24  -  payload
+
+Payload:
+
+    0   4  entry count      at least 1; the next record's first sequence is higher by this
+    4   4  head length      of the msgpack head, without padding
+    8   -  head             msgpack, see `entries`; then zero bytes up to a multiple of 8
+    -   -  blocks           Arrow IPC streams one after the other, see `blocks`
+
+The salt makes headers unguessable: the search for a later record (see `segment`) cannot be misled
+by values that a client wrote, nor by what an older file left on the disk. No string holds the
+first byte of a magic, since it is not UTF-8.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crc32c import crc32c
+
+from engine.errors import DamagedRecord, InvalidEntry
+from engine.model.entry import CheckpointEntry, Entry
+from engine.wal.blocks import Buffer, check_rows, join_rows, open_stream, with_rows, write_stream
+from engine.wal.entries import BlockName, Head, RowRange, pack_head, unpack_head
+
+__all__ = [
+    "MAX_PAYLOAD_BYTES",
+    "RECORD_HEADER_BYTES",
+    "RECORD_MAGIC",
+    "SEGMENT_HEADER_BYTES",
+    "VERSION",
+    "RecordHeader",
+    "SegmentHeader",
+    "check_entry",
+    "decode",
+    "decode_without_rows",
+    "encode",
+    "encode_segment_header",
+    "entry_count",
+    "is_intact",
+    "parse_record_header",
+    "parse_segment_header",
+    "segment_seed",
+]
+
+VERSION = 1
+RECORD_MAGIC = b"\xf7REC"
+SEGMENT_MAGIC = b"\xf7BHWAL\r\n"
+MAX_PAYLOAD_BYTES = 1 << 30
+
+_SEGMENT = struct.Struct("<8sII8sQ")
+_RECORD = struct.Struct("<4sIQII")
+_PAYLOAD = struct.Struct("<II")
+SEGMENT_HEADER_BYTES = _SEGMENT.size
+RECORD_HEADER_BYTES = _RECORD.size
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """The intact header of a segment of any version; `seed` is for its records' checksums."""
+
+    version: int
+    seed: int
+    first_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordHeader:
+    """The intact header of a record; its payload may still be damaged."""
+
+    length: int
+    first_sequence: int
+    payload_crc: int
+
+
+def encode_segment_header(first_sequence: int, salt: bytes) -> bytes:
+    """Return the first 32 bytes of a segment.
+
+    Args:
+        first_sequence: of the entry that will come first.
+        salt: 8 random bytes.
+    """
+    head = struct.pack("<8sI", SEGMENT_MAGIC, VERSION)
+    tail = struct.pack("<8sQ", salt, first_sequence)
+    return head + crc32c(head + tail).to_bytes(4, "little") + tail
+
+
+def segment_seed(salt: bytes) -> int:
+    """Return the seed of the checksums in a segment's records."""
+    return crc32c(salt)
+
+
+def parse_segment_header(data: bytes) -> SegmentHeader | None:
+    """Read the first 32 bytes of a segment; None when they are damaged."""
+    if len(data) != SEGMENT_HEADER_BYTES:
+        return None
+    magic, version, crc, salt, first_sequence = _SEGMENT.unpack(data)
+    if magic != SEGMENT_MAGIC or crc != crc32c(data[:12] + data[16:]):
+        return None
+    return SegmentHeader(version, segment_seed(salt), first_sequence)
+
+
+def encode(first_sequence: int, entries: Sequence[Entry], seed: int = 0) -> list[Buffer]:
+    """Return a record as buffers for one vectored write.
+
+    Rows of a large table are not copied when one entry holds them, and once when several do.
+
+    Args:
+        first_sequence: of the first entry.
+        entries: at least one.
+        seed: of the segment's checksums.
+
+    Raises:
+        InvalidEntry: rows that are not laid out as `TableRows`, or a record past its limit.
+    """
+    blocks, ranges = join_rows(entries)
+    streams = [write_stream(block.rows) for block in blocks]
+    names = [
+        BlockName(block.database_id, block.table_id, sum(map(len, stream)))
+        for block, stream in zip(blocks, streams, strict=True)
+    ]
+    head = pack_head(entries, ranges, names)
+    front = _PAYLOAD.pack(len(entries), len(head)) + head + bytes(-len(head) % 8)
+    body: list[Buffer] = [front]
+    for stream in streams:
+        body.extend(stream)
+    return [_record_header(first_sequence, body, seed), *body]
+
+
+def check_entry(entry: Entry) -> None:
+    """Check that an entry can be encoded and will be decoded as it is.
+
+    `encode` leaves this to whoever hands the entry in, so that a bad one fails alone and the thread
+    that commits does not pay for it.
+
+    Raises:
+        InvalidEntry: it cannot.
+    """
+    try:
+        ranges: list[RowRange] = []
+        if not isinstance(entry, CheckpointEntry):
+            for table in entry.tables:
+                check_rows(table.rows)
+                ranges.append(RowRange(table.table_id, table.database_id, 0, None))
+        unpack_head(pack_head([entry], [ranges], []))
+    except (ValueError, OverflowError, DamagedRecord) as error:
+        raise InvalidEntry(f"an entry cannot be written to the log: {error}") from error
+
+
+def parse_record_header(data: bytes, seed: int) -> RecordHeader | None:
+    """Read the 24 bytes before a payload; None when they are damaged or no header at all."""
+    if len(data) != RECORD_HEADER_BYTES or data[:4] != RECORD_MAGIC:
+        return None
+    _, length, first_sequence, crc, payload_crc = _RECORD.unpack(data)
+    if crc != _header_crc(data[:16], data[20:], seed):
+        return None
+    if length % 8 or not _PAYLOAD.size <= length <= MAX_PAYLOAD_BYTES:
+        return None
+    return RecordHeader(length, first_sequence, payload_crc)
+
+
+def is_intact(payload: bytes, header: RecordHeader, seed: int) -> bool:
+    """Whether the payload is the one that the header was written for."""
+    return len(payload) == header.length and crc32c(payload, seed) == header.payload_crc
+
+
+def entry_count(payload: bytes) -> int:
+    """Return how many entries an intact payload holds."""
+    count: int = _PAYLOAD.unpack_from(payload)[0]
+    return count
+
+
+def decode(payload: bytes) -> list[Entry]:
+    """Return the entries of a payload; their rows refer to its memory.
+
+    Raises:
+        DamagedRecord: the payload is not exactly what `encode` makes; nothing else is raised,
+            whatever the bytes.
+    """
+    head, position = _read_head(payload)
+    if position + sum(block.length for block in head.blocks) != len(payload):
+        raise DamagedRecord("the blocks do not end where the payload does")
+    batches = []
+    view = memoryview(payload)
+    for block in head.blocks:
+        batches.append(open_stream(view[position : position + block.length]))
+        position += block.length
+    return with_rows(head, batches)
+
+
+def decode_without_rows(payload: bytes) -> list[Entry]:
+    """Return the entries of a payload with no tables in them, for what only follows progress.
+
+    Raises:
+        DamagedRecord: the head is not what `encode` makes.
+    """
+    return [entry for entry, _ in _read_head(payload)[0].entries]
+
+
+def _record_header(first_sequence: int, body: Sequence[Buffer], seed: int) -> bytes:
+    length = sum(map(len, body))
+    if length > MAX_PAYLOAD_BYTES:
+        raise InvalidEntry(
+            f"a log record of {length} bytes is over the limit of {MAX_PAYLOAD_BYTES}; "
+            "write fewer rows at once"
+        )
+    payload_crc = seed
+    for buffer in body:
+        payload_crc = crc32c(buffer, payload_crc)
+    front = struct.pack("<4sIQ", RECORD_MAGIC, length, first_sequence)
+    back = payload_crc.to_bytes(4, "little")
+    return front + _header_crc(front, back, seed).to_bytes(4, "little") + back
+
+
+def _header_crc(front: bytes, back: bytes, seed: int) -> int:
+    return crc32c(front + back, seed)
+
+
+def _read_head(payload: bytes) -> tuple[Head, int]:
+    if len(payload) < _PAYLOAD.size:
+        raise DamagedRecord("the payload is shorter than its own lengths")
+    count, length = _PAYLOAD.unpack_from(payload)
+    end = _PAYLOAD.size + length
+    blocks_start = end + -end % 8
+    if blocks_start > len(payload) or any(payload[end:blocks_start]):
+        raise DamagedRecord("the head does not end where its length says")
+    head = unpack_head(payload[_PAYLOAD.size : end])
+    if len(head.entries) != count:
+        raise DamagedRecord(f"{len(head.entries)} entries stand where {count} were announced")
+    return head, blocks_start

@@ -1,0 +1,148 @@
+"""Bring a log directory back to a state that can be appended to. Called once, by `Log.open`.
+
+Only the last segment may have an unfinished write, which is cut off. A last segment without any
+record was begun by a rotation that did not get further: it is removed, and the one before, which
+was complete by then, is the last again. Anything else that is wrong is reported and left alone.
+Since each segment begins with a checkpoint, only the last one is folded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import CorruptLog, DamagedRecord
+from engine.model.entry import CheckpointEntry, Entry
+from engine.wal.disk import Disk
+from engine.wal.progress import Progress
+from engine.wal.record import decode_without_rows
+from engine.wal.repair import cut_tail, remove_empty
+from engine.wal.scan import Ending, EndingKind, RawRecord, SegmentReader
+from engine.wal.segment import SegmentFile
+
+__all__ = ["Recovered", "corrupt", "recover"]
+
+_SEGMENT_NAME = re.compile(r"(\d{20})\.wal")
+_FIRST_SEQUENCE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A sound log.
+
+    Args:
+        files: oldest first; empty for a new log.
+        progress: the fold of all entries.
+        seed: checksum seed of the last segment.
+        end: size of the last segment.
+    """
+
+    files: tuple[SegmentFile, ...]
+    progress: Progress
+    seed: int
+    end: int
+
+
+def recover(directory: Path, disk: Disk) -> Recovered:
+    """Check every segment, repair the last one, and fold its entries.
+
+    Raises:
+        CorruptLog: something other than an unfinished last write is wrong; nothing was changed.
+        OSError: the disk refused.
+    """
+    files = _segment_files(directory)
+    expected = files[0].first_sequence if files else _FIRST_SEQUENCE
+    for file in files:
+        if file.first_sequence != expected:
+            raise _missing(file, expected)
+        if file is not files[-1]:
+            expected = _check_complete(file)
+    if files and not _repair_last(files, disk):
+        files.pop()
+    if not files:
+        return Recovered((), Progress(), 0, 0)
+    return _fold_last(files)
+
+
+def corrupt(path: Path, offset: int, reason: str) -> CorruptLog:
+    """Word the error for damage in a segment."""
+    return CorruptLog(
+        f"the write-ahead log is damaged: {path} at byte {offset}: {reason}. "
+        "Nothing was changed. Restore the file from a backup; or, to go on without the entries "
+        "from there on, move it and all later segments to another directory."
+    )
+
+
+def _segment_files(directory: Path) -> list[SegmentFile]:
+    found = [(path, _SEGMENT_NAME.fullmatch(path.name)) for path in directory.iterdir()]
+    files = [SegmentFile(path, int(match[1])) for path, match in found if match]
+    return sorted(files, key=lambda file: file.first_sequence)
+
+
+def _missing(file: SegmentFile, expected: int) -> CorruptLog:
+    return CorruptLog(
+        f"the write-ahead log is incomplete: {file.path} begins with entry {file.first_sequence}, "
+        f"but the segment before it ends with {expected - 1}. Put the missing segment back; or, "
+        "to go on without the entries from there on, move this and all later segments to another "
+        "directory."
+    )
+
+
+def _check_complete(file: SegmentFile) -> int:
+    """Return the sequence after a segment that must be whole."""
+    reader = SegmentReader(file)
+    ending = _drain(reader)
+    if ending.kind is not EndingKind.CLEAN:
+        raise corrupt(file.path, ending.offset, f"{ending.reason}, and later segments follow")
+    return reader.next_sequence
+
+
+def _repair_last(files: Sequence[SegmentFile], disk: Disk) -> bool:
+    """Cut what is unfinished; return whether the last segment remains."""
+    file = files[-1]
+    reader = SegmentReader(file)
+    ending = _drain(reader)
+    if ending.kind is EndingKind.CORRUPT:
+        raise corrupt(file.path, ending.offset, ending.reason)
+    if reader.next_sequence == file.first_sequence:
+        if len(files) == 1 and file.first_sequence != _FIRST_SEQUENCE:
+            reason = "the only segment has lost its checkpoint"
+            raise corrupt(file.path, ending.offset, reason)
+        remove_empty(file.path, ending.reason, disk)
+        return False
+    if ending.kind is EndingKind.TORN:
+        cut_tail(file.path, ending.offset, ending.reason, disk)
+    return True
+
+
+def _drain(reader: SegmentReader) -> Ending:
+    for _ in reader.records():
+        pass
+    if reader.ending is None:
+        raise AssertionError("a reader without a limit has come to an end")
+    return reader.ending
+
+
+def _fold_last(files: Sequence[SegmentFile]) -> Recovered:
+    file = files[-1]
+    reader = SegmentReader(file)
+    progress = Progress()
+    for record in reader.records():
+        entries = _heads(file, record)
+        if record.first_sequence == file.first_sequence and not isinstance(
+            entries[0], CheckpointEntry
+        ):
+            raise corrupt(file.path, record.offset, "the segment does not begin with a checkpoint")
+        for sequence, entry in enumerate(entries, record.first_sequence):
+            progress.apply(sequence, entry)
+    end = 0 if reader.ending is None else reader.ending.offset
+    return Recovered(tuple(files), progress, reader.seed, end)
+
+
+def _heads(file: SegmentFile, record: RawRecord) -> list[Entry]:
+    try:
+        return decode_without_rows(record.payload)
+    except DamagedRecord as error:
+        raise corrupt(file.path, record.offset, str(error)) from error

@@ -1,0 +1,149 @@
+"""One file of the log, open for appending.
+
+A record is written by one vectored write and is acknowledged only after the sync. After a write
+that failed the file is cut back to the last good record; a full disk is then no reason to refuse
+later records, a failed sync is. Reading is in `scan`.
+
+`SegmentWriter` belongs to the thread that appends.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from engine.wal.blocks import Buffer
+from engine.wal.disk import Disk
+from engine.wal.record import encode_segment_header, segment_seed
+
+__all__ = ["SegmentFile", "SegmentWriter", "WriteFailed"]
+
+_IOV_MAX = 1024
+# A full disk may have room again; after any other failure the file's state is not known.
+_PASSING = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """A segment by its place: the name is the first sequence with 20 digits."""
+
+    path: Path
+    first_sequence: int
+
+    @classmethod
+    def within(cls, directory: Path, first_sequence: int) -> Self:
+        """Name the segment that begins with a sequence."""
+        return cls(directory / f"{first_sequence:020}.wal", first_sequence)
+
+
+class WriteFailed(Exception):
+    """A segment could not be written; what was not acknowledged has been cut off if possible.
+
+    Args:
+        path: of the file.
+        cause: what the system said.
+        is_final: whether later appends must be refused.
+    """
+
+    def __init__(self, path: Path, cause: OSError, *, is_final: bool) -> None:
+        super().__init__(f"{path}: {cause.strerror}")
+        self.path = path
+        self.cause = cause
+        self.is_final = is_final
+
+
+class SegmentWriter:
+    """A segment that is open for appending; one thread."""
+
+    def __init__(self, file: SegmentFile, descriptor: int, seed: int, end: int, disk: Disk) -> None:
+        """Continue a segment; `end` is its size, at the end of a good record."""
+        self.file = file
+        self.seed = seed
+        self.end = end
+        self._descriptor = descriptor
+        self._disk = disk
+
+    def __repr__(self) -> str:
+        """Describe the segment in a sentence."""
+        return f"<segment {self.file.path.name}: {self.end} bytes>"
+
+    @classmethod
+    def create(cls, file: SegmentFile, disk: Disk) -> Self:
+        """Create a segment with a durable header and name, and no record.
+
+        The header is synced before any record is written, so that a damaged header with records
+        after it can only be damage.
+
+        Raises:
+            WriteFailed: as `append`; the file may be there.
+        """
+        try:
+            descriptor = disk.create(file.path)
+        except OSError as error:
+            is_final = error.errno not in _PASSING
+            raise WriteFailed(file.path, error, is_final=is_final) from error
+        salt = os.urandom(8)
+        writer = cls(file, descriptor, segment_seed(salt), 0, disk)
+        try:
+            writer.append([encode_segment_header(file.first_sequence, salt)])
+            disk.sync_directory(file.path.parent)
+        except OSError as error:
+            writer.close()
+            raise WriteFailed(file.path, error, is_final=True) from error
+        except WriteFailed:
+            writer.close()
+            raise
+        return writer
+
+    def append(self, buffers: Sequence[Buffer]) -> None:
+        """Write a record and wait until it is durable.
+
+        Raises:
+            WriteFailed: it is not; passing when the disk was full and the file is as before.
+        """
+        try:
+            written = self._write(buffers)
+        except OSError as error:
+            is_final = error.errno not in _PASSING
+            is_cut = self._cut_back()
+            raise WriteFailed(self.file.path, error, is_final=is_final or not is_cut) from error
+        try:
+            self._disk.sync(self._descriptor)
+        except OSError as error:
+            # The kernel may have dropped the pages: a second sync would succeed and mean nothing.
+            self._cut_back()
+            raise WriteFailed(self.file.path, error, is_final=True) from error
+        self.end += written
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def _write(self, buffers: Sequence[Buffer]) -> int:
+        rest = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+        written = 0
+        while rest:
+            taken = self._disk.write(self._descriptor, rest[:_IOV_MAX])
+            written += taken
+            rest = _after(rest, taken)
+        return written
+
+    def _cut_back(self) -> bool:
+        try:
+            self._disk.truncate(self._descriptor, self.end)
+        except OSError:
+            return False
+        return True
+
+
+def _after(buffers: Sequence[memoryview], taken: int) -> list[memoryview]:
+    """Return what is left of buffers when their first bytes have been written."""
+    for number, buffer in enumerate(buffers):
+        if taken < len(buffer):
+            return [buffer[taken:], *buffers[number + 1 :]]
+        taken -= len(buffer)
+    return []

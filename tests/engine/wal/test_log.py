@@ -1,0 +1,325 @@
+"""The directory: append, rotate, replay, drop, and failures of the disk."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import CorruptLog, DiskFailed, LogDropped, LogInUse
+from engine.model.entry import CheckpointEntry, Entry, IdempotenceKey, Position
+from engine.wal.log import Log
+from tests.engine.wal.samples import (
+    FaultyDisk,
+    filled,
+    loads,
+    plain,
+    replayed,
+    run,
+    segments,
+    write,
+)
+from tests.engine.wal.strategies import run_entries, write_entries
+
+EMPTY = CheckpointEntry({}, {}, {}, ())
+FULL = OSError(errno.ENOSPC, "No space left on device")
+BROKEN = OSError(errno.EIO, "Input/output error")
+
+
+def test_new_log_begins_with_a_checkpoint(tmp_path: Path) -> None:
+    log = Log.open(tmp_path / "wal")
+
+    assert replayed(log) == [(1, EMPTY)]
+    assert (log.first_sequence, log.next_sequence) == (1, 2)
+    assert repr(log) == f"<log in {tmp_path / 'wal'}: open, 1 segments, next entry 2>"
+    log.close()
+
+
+def test_entries_are_numbered_and_replayed_after_opening_again(tmp_path: Path) -> None:
+    log = Log.open(tmp_path)
+    numbers = [log.append([write(1.0), write(2.0)]), log.append([write(3.0)])]
+    log.close()
+    log = Log.open(tmp_path)
+
+    assert numbers == [2, 4]
+    assert [sequence for sequence, _ in replayed(log)] == [1, 2, 3, 4]
+    assert loads(log) == [1.0, 2.0, 3.0]
+    assert log.append([write(4.0)]) == 5
+    log.close()
+
+
+@settings(max_examples=20)
+@given(st.lists(st.lists(write_entries | run_entries, min_size=1, max_size=3), max_size=6))
+def test_any_entries_come_back_over_any_segments(
+    tmp_path_factory: pytest.TempPathFactory, groups: list[list[Entry]]
+) -> None:
+    directory = tmp_path_factory.mktemp("wal")
+    log = Log.open(directory, segment_bytes=600)
+    for group in groups:
+        log.append(group)
+    before = log.checkpoint()
+    log.close()
+    log = Log.open(directory)
+
+    entries = [plain(entry) for _, entry in replayed(log) if not isinstance(entry, CheckpointEntry)]
+
+    assert entries == [plain(entry) for group in groups for entry in group]
+    assert log.checkpoint() == before
+    log.close()
+
+
+def test_full_segment_is_followed_by_one_with_a_checkpoint(tmp_path: Path) -> None:
+    log = Log.open(tmp_path, segment_bytes=1)
+    numbers = [log.append([run(trigger_id, 10)]) for trigger_id in (1, 2)]
+    log.close()
+    log = Log.open(tmp_path)
+
+    assert numbers == [2, 4]
+    assert [path.name for path in segments(tmp_path)] == [f"{1:020}.wal", f"{3:020}.wal"]
+    assert replayed(log)[2] == (3, CheckpointEntry({1: Position(10)}, {}, {}, ()))
+    assert log.checkpoint().positions == {1: Position(10), 2: Position(10)}
+    log.close()
+
+
+def test_head_is_the_checkpoint_between_two_records(tmp_path: Path) -> None:
+    log = Log.open(tmp_path, segment_bytes=1)
+    log.append([run(1, 10)])
+    log.append([write()])
+
+    assert log.head == CheckpointEntry({1: Position(10)}, {}, {}, ())
+    log.close()
+
+
+def test_progress_survives_the_loss_of_older_segments(tmp_path: Path) -> None:
+    key = IdempotenceKey(3, 5, 9, 0)
+    log = Log.open(tmp_path, segment_bytes=1)
+    log.append([run(1, 10), write(key=key)])
+    log.append([write()])
+
+    dropped = log.drop_before(log.next_sequence)
+    log.close()
+    log = Log.open(tmp_path)
+
+    assert dropped == 1
+    assert log.checkpoint() == CheckpointEntry({1: Position(10)}, {}, {3: (5, 9)}, (key,))
+    assert log.has_key(key)
+    log.close()
+
+
+def test_only_whole_segments_below_the_sequence_are_dropped(tmp_path: Path) -> None:
+    filled(tmp_path, [[1.0], [2.0], [3.0]], segment_bytes=1)  # entries 2, 4 and 6
+    log = Log.open(tmp_path)
+
+    assert log.drop_before(4) == 1
+    assert log.drop_before(4) == 0
+    assert (log.first_sequence, loads(log)) == (3, [2.0, 3.0])
+    log.close()
+
+
+def test_last_segment_is_never_dropped(tmp_path: Path) -> None:
+    filled(tmp_path, [[1.0]])
+    log = Log.open(tmp_path)
+
+    assert log.drop_before(1_000) == 0
+    assert loads(log) == [1.0]
+    log.close()
+
+
+def test_replay_begins_with_the_record_that_holds_the_start(tmp_path: Path) -> None:
+    filled(tmp_path, [[1.0], [2.0, 3.0], [4.0]], segment_bytes=1)  # entries 2, 4-5 and 7
+    log = Log.open(tmp_path)
+
+    assert [sequence for sequence, _ in replayed(log, 5)] == [4, 5, 6, 7]
+    assert replayed(log, 8) == []
+    log.close()
+
+
+def test_replay_of_a_dropped_segment_is_named(tmp_path: Path) -> None:
+    filled(tmp_path, [[1.0], [2.0]], segment_bytes=1)
+    log = Log.open(tmp_path)
+    records = log.replay()
+
+    log.drop_before(log.next_sequence)
+
+    with pytest.raises(LogDropped, match="entries from 1 on"):
+        next(records)
+    log.close()
+
+
+def test_replay_names_damage_that_came_after_opening(tmp_path: Path) -> None:
+    filled(tmp_path, [[1.0]])
+    log = Log.open(tmp_path)
+    path = segments(tmp_path)[0]
+    path.write_bytes(path.read_bytes()[:-8])
+
+    with pytest.raises(CorruptLog, match="entry 2 is missing"):
+        replayed(log)
+    log.close()
+
+
+def test_replay_sees_what_was_durable_and_not_what_follows(tmp_path: Path) -> None:
+    log = Log.open(tmp_path)
+    log.append([write(1.0)])
+    records = log.replay()
+
+    log.append([write(2.0)])
+
+    assert [first for first, _ in records] == [1, 2]
+    log.close()
+
+
+def test_forgotten_trigger_is_not_in_the_next_checkpoint(tmp_path: Path) -> None:
+    log = Log.open(tmp_path)
+    log.append([run(1, 10)])
+
+    log.forget(1)
+
+    assert log.checkpoint() == EMPTY
+    log.close()
+
+
+def test_empty_record_is_a_mistake(tmp_path: Path) -> None:
+    log = Log.open(tmp_path)
+
+    with pytest.raises(ValueError, match="at least one"):
+        log.append([])
+    log.close()
+
+
+def test_second_process_is_kept_out(tmp_path: Path) -> None:
+    log = Log.open(tmp_path)
+    script = f"from pathlib import Path; from engine.wal.log import Log; Log.open(Path({str(tmp_path)!r}))"
+
+    with pytest.raises(LogInUse, match=f"{tmp_path} is in use by another server"):
+        Log.open(tmp_path)
+    other = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    log.close()
+
+    assert other.returncode == 1
+    assert b"LogInUse" in other.stderr
+    Log.open(tmp_path).close()
+
+
+def test_directory_that_cannot_be_made_is_a_disk_failure(tmp_path: Path) -> None:
+    (tmp_path / "wal").write_text("a file")
+
+    with pytest.raises(DiskFailed, match="cannot open the write-ahead log"):
+        Log.open(tmp_path / "wal")
+
+
+def test_closed_log_takes_nothing(tmp_path: Path) -> None:
+    log = Log.open(tmp_path)
+    log.close()
+
+    with pytest.raises(DiskFailed, match="is closed"):
+        log.append([write()])
+
+
+def test_full_disk_is_reported_and_the_next_append_goes_on(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    log = Log.open(tmp_path, disk=disk)
+    disk.fail = {"write": [FULL]}
+
+    with pytest.raises(DiskFailed, match="free some space and write again"):
+        log.append([write(1.0)])
+    number = log.append([write(2.0)])
+
+    assert not log.is_failed
+    assert (number, loads(log)) == (2, [2.0])
+    log.close()
+
+
+@pytest.mark.parametrize("call", ["write", "sync"])
+def test_broken_disk_closes_the_log_to_writes_until_it_is_opened_again(
+    tmp_path: Path, call: str
+) -> None:
+    disk = FaultyDisk()
+    log = Log.open(tmp_path, disk=disk)
+    log.append([write(1.0)])
+    disk.fail = {call: [BROKEN]}
+
+    for _ in range(2):
+        with pytest.raises(DiskFailed, match="check the disk and restart"):
+            log.append([write(2.0)])
+
+    assert log.is_failed
+    assert loads(log) == [1.0]
+    log.close()
+    log = Log.open(tmp_path)
+    log.append([write(3.0)])
+    assert loads(log) == [1.0, 3.0]
+    log.close()
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [{"create": [FULL]}, {"write": [FULL]}, {"write": [None, FULL]}],
+    ids=["create", "header", "checkpoint"],
+)
+def test_full_disk_at_a_rotation_is_tried_again(
+    tmp_path: Path, fail: dict[str, list[OSError | None]]
+) -> None:
+    disk = FaultyDisk()
+    log = Log.open(tmp_path, segment_bytes=1, disk=disk)
+    log.append([write(1.0)])
+    disk.fail = fail
+
+    with pytest.raises(DiskFailed, match="free some space"):
+        log.append([write(2.0)])
+    left = len(segments(tmp_path))
+    number = log.append([write(3.0)])
+    log.close()
+    log = Log.open(tmp_path)
+
+    assert (left, number) == (1, 4)
+    assert loads(log) == [1.0, 3.0]
+    log.close()
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        {"create": [BROKEN]},
+        {"sync": [BROKEN]},
+        {"sync": [None, BROKEN]},
+        {"write": [FULL], "unlink": [BROKEN]},
+    ],
+    ids=["create", "header", "checkpoint", "full and not removed"],
+)
+def test_broken_disk_at_a_rotation_is_final_and_recovered(
+    tmp_path: Path, fail: dict[str, list[OSError | None]]
+) -> None:
+    disk = FaultyDisk()
+    log = Log.open(tmp_path, segment_bytes=1, disk=disk)
+    log.append([write(1.0)])
+    disk.fail = fail
+
+    with pytest.raises(DiskFailed, match="restart"):
+        log.append([write(2.0)])
+
+    assert log.is_failed
+    log.close()
+    log = Log.open(tmp_path)
+    log.append([write(3.0)])
+    assert loads(log) == [1.0, 3.0]
+    log.close()
+
+
+def test_segments_that_could_not_be_removed_stay_a_whole_log(tmp_path: Path) -> None:
+    filled(tmp_path, [[1.0], [2.0], [3.0]], segment_bytes=1)
+    disk = FaultyDisk()
+    log = Log.open(tmp_path, disk=disk)
+    disk.fail = {"unlink": [None, BROKEN]}
+
+    with pytest.raises(DiskFailed, match="cannot remove old segments"):
+        log.drop_before(log.next_sequence)
+    log.close()
+    log = Log.open(tmp_path)
+
+    assert loads(log) == [2.0, 3.0]
+    log.close()
