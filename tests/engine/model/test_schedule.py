@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model.cron import parse_cron
-from engine.model.schedule import next_fire
+from engine.model.schedule import latest_fire, next_fire
 from engine.model.spec import CronSpec, EverySpec
 
 S = 1_000_000_000
@@ -75,6 +75,32 @@ def test_every_fires_at_the_first_multiple_that_is_later(period_ns: int, after_n
     assert fire_ns is not None
     assert fire_ns % (period_ms * MS) == 0
     assert after_ns < fire_ns <= after_ns + period_ms * MS
+
+
+@given(st.integers(1, 60), st.integers(0, 10_000), st.integers(0, 600))
+def test_latest_fire_is_the_last_of_all_fires_in_the_span(
+    period_s: int, after_s: int, span_s: int
+) -> None:
+    until_s = after_s + span_s
+    fires = [n for n in range(after_s + 1, until_s + 1) if n % period_s == 0]
+
+    expected = fires[-1] * S if fires else None
+
+    assert latest_fire(EverySpec(period_s * S), after_s * S, until_s * S) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [("0 0 0 1 * *", "2025-06-01T00:00:00"), ("0 0 0 1 1 * 2020,2030", None)],
+)
+def test_latest_fire_of_cron_skips_what_was_missed_before(
+    expression: str, expected: str | None
+) -> None:
+    after_ns, until_ns = _ns("2021-01-15T00:00:00"), _ns("2025-06-30T00:00:00")
+
+    latest_ns = latest_fire(CronSpec(expression), after_ns, until_ns)
+
+    assert latest_ns == (None if expected is None else _ns(expected))
 
 
 _POINTS = {
