@@ -60,8 +60,8 @@ class HttpConfig:
     bind_port: int = field(default=8181, metadata=_PORT)
     # Of a body, before and after decompression; as InfluxDB 3 Core.
     max_request_bytes: int = field(default=10 * _MIB, metadata=_POSITIVE)
-    # Running requests may finish within it after a stop; a container is killed after 10 s.
-    grace_s: float = field(default=5.0, metadata=_NOT_NEGATIVE)
+    # For running requests after a stop; with the grace of workers it stays below 5 s.
+    grace_s: float = field(default=2.0, metadata=_NOT_NEGATIVE)
     # Whoever opens the server to all has to say so.
     without_auth: bool = False
 
