@@ -1,0 +1,130 @@
+"""Endpoints that change databases and tables: `/api/v3/configure/...`."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.catalog.commands import create_database, create_table, set_retention
+from engine.errors import InvalidParameter
+from engine.http.bodies import read_body
+from engine.http.endpoint import blocking
+from engine.http.fields import JsonFields, QueryFields, require_json
+from engine.http.formats import named_format
+from engine.http.services import HttpServices
+from engine.model.duration import parse_duration_ns
+from engine.model.names import check_database_name, check_table_name
+from engine.model.schema import TIME, Column, ColumnType
+
+__all__ = ["ConfigureEndpoints"]
+
+_FIELD_TYPES = {
+    "utf8": ColumnType.STRING,
+    "int64": ColumnType.INTEGER,
+    "uint64": ColumnType.UINTEGER,
+    "float64": ColumnType.FLOAT,
+    "bool": ColumnType.BOOLEAN,
+}
+
+
+class ConfigureEndpoints:
+    """Databases, their retention periods, and tables."""
+
+    def __init__(self, services: HttpServices) -> None:
+        self._catalog = services.catalog
+        self._render = services.render
+        self._limits = services.limits
+
+    async def list_databases(self, request: Request) -> Response:
+        """List the databases by name, `_internal` included."""
+        fields = QueryFields(request.scope["query_string"])
+        shape = named_format(fields.text("format"))
+        with_deleted = fields.flag("show_deleted", default=False)
+        names = sorted(self._catalog.catalog.databases)
+        columns = {"iox::database": pa.array(names, pa.utf8())}
+        if with_deleted:
+            columns["deleted"] = pa.array([False] * len(names), pa.bool_())
+        body = await blocking(lambda: self._render(shape, pa.table(columns)))
+        return Response(body, headers={"content-type": shape.content_type})
+
+    async def create_database(self, request: Request) -> Response:
+        """Create a database."""
+        fields = await self._json(request)
+        name = check_database_name(fields.text("db"))
+        retention_ns = _retention_ns(fields.optional_text("retention_period"))
+        await blocking(lambda: self._catalog.update(create_database(name, retention_ns)))
+        return Response(status_code=200)
+
+    async def update_database(self, request: Request) -> Response:
+        """Set or clear the retention period of a database."""
+        fields = await self._json(request)
+        retention_ns = _retention_ns(fields.optional_text("retention_period"))
+        return await self._set_retention(fields.text("db"), retention_ns, status=200)
+
+    async def set_retention(self, request: Request) -> Response:
+        """Set the retention period of a database, given in the query string."""
+        fields = QueryFields(request.scope["query_string"])
+        retention_ns = _retention_ns(fields.text("duration"))
+        return await self._set_retention(fields.text("db"), retention_ns, status=204)
+
+    async def clear_retention(self, request: Request) -> Response:
+        """Keep the rows of a database for ever."""
+        fields = QueryFields(request.scope["query_string"])
+        return await self._set_retention(fields.text("db"), None, status=204)
+
+    async def create_table(self, request: Request) -> Response:
+        """Create a table, and its database when it is missing."""
+        fields = await self._json(request)
+        database = check_database_name(fields.text("db"))
+        table = check_table_name(fields.text("table"))
+        columns = _columns(fields)
+        await blocking(lambda: self._catalog.update(create_table(database, table, columns)))
+        return Response(status_code=200)
+
+    async def _set_retention(
+        self, database: str, retention_ns: int | None, *, status: int
+    ) -> Response:
+        await blocking(lambda: self._catalog.update(set_retention(database, retention_ns)))
+        return Response(status_code=status)
+
+    async def _json(self, request: Request) -> JsonFields:
+        require_json(request)
+        return JsonFields.parse(await read_body(request, self._limits))
+
+
+def _retention_ns(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_duration_ns(text)
+    except InvalidParameter as error:
+        raise InvalidParameter(f"Cannot parse the given human time: {error}") from error
+
+
+def _columns(fields: JsonFields) -> tuple[Column, ...]:
+    columns = [Column(_text(tag), ColumnType.TAG) for tag in fields.sequence("tags")]
+    columns += [_field(item) for item in fields.sequence("fields")]
+    names = [column.name for column in columns]
+    for name in names:
+        if names.count(name) > 1 or name == TIME:
+            raise InvalidParameter(f"column name is reserved or given twice: {name}")
+    return tuple(columns)
+
+
+def _field(item: object) -> Column:
+    match item:
+        case {"name": str(name), "type": str(kind)} if kind in _FIELD_TYPES:
+            return Column(_text(name), _FIELD_TYPES[kind])
+        case {"type": str(kind)}:
+            raise InvalidParameter(
+                f"{kind} is not a valid data type, values are {', '.join(_FIELD_TYPES)}"
+            )
+        case _:
+            raise InvalidParameter("serde json error: a field needs a `name` and a `type`")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidParameter("serde json error: a column name must be a string that is not empty")
+    return value

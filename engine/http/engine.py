@@ -1,0 +1,101 @@
+"""Requests to plugins: `/api/v3/engine/<path>`.
+
+What a plugin answers is not trusted: status and headers go out only when they are valid HTTP, and
+headers that frame the message are ours alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.errors import PluginFailed
+from engine.http.bodies import read_body
+from engine.http.endpoint import result_of
+from engine.http.fields import form_decode
+from engine.http.services import HttpServices
+from engine.model.event import PluginResponse, RequestEvent
+
+__all__ = ["EngineEndpoints", "event_headers", "plugin_answer"]
+
+log = logging.getLogger(__name__)
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_FRAMING = frozenset(
+    (
+        "cluster-uuid",
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+_FIRST_FINAL_STATUS, _LAST_STATUS = 200, 599
+_WITHOUT_BODY = frozenset((204, 205, 304))
+
+
+class EngineEndpoints:
+    """Hands a request to the trigger that serves its path."""
+
+    def __init__(self, services: HttpServices) -> None:
+        self._requests = services.requests
+        self._limits = services.limits
+
+    async def serve(self, request: Request) -> Response:
+        """Run the plugin and answer what it answers."""
+        body = await read_body(request, self._limits)
+        event = RequestEvent(
+            query=dict(form_decode(request.scope["query_string"])),
+            headers=event_headers(request.scope["headers"]),
+            body=body,
+        )
+        submitted = self._requests.submit(request.path_params["path"], event)
+        return plugin_answer(await result_of(submitted))
+
+
+def event_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers that a plugin sees: lower-case names, the last value, no credentials."""
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in headers
+        if name.lower() != b"authorization"
+    }
+
+
+def plugin_answer(response: PluginResponse) -> Response:
+    """Return the HTTP answer to a plugin's response.
+
+    Raises:
+        PluginFailed: the status is not one of a final answer, or a header's name is no name.
+    """
+    if not _FIRST_FINAL_STATUS <= response.status <= _LAST_STATUS:
+        raise PluginFailed(f"the plugin answered with the invalid status {response.status}")
+    body = b"" if response.status in _WITHOUT_BODY else response.body
+    answer = Response(body, response.status)
+    answer.raw_headers = [
+        *((name, value) for name, value in answer.raw_headers if name == b"content-length"),
+        *_wire_headers(response.headers),
+    ]
+    return answer
+
+
+def _wire_headers(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
+    wire: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        if not _HEADER_NAME.fullmatch(name):
+            raise PluginFailed(f"the plugin answered with the invalid header name {name[:100]!r}")
+        if name.lower() in _FRAMING:
+            log.debug("header of a plugin left out", extra={"header": name})
+            continue
+        shown = value if _HEADER_VALUE.fullmatch(value) else ""
+        wire.append((name.encode("ascii"), shown.encode("latin-1")))
+    return wire

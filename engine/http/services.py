@@ -1,0 +1,127 @@
+"""What the edge needs from below, as it calls it, and who the server is.
+
+The futures come from threads of the services; nothing here may block the event loop, except what
+is marked as blocking, which the edge calls in the loop's default executor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+from engine.catalog.change import Decide
+from engine.catalog.commands import NewTrigger
+from engine.catalog.state import Catalog
+from engine.http.auth import Authorizer, OpenAccess
+from engine.http.formats import Format
+from engine.http.limits import EdgeLimits
+from engine.ingest.writer import WriteReport, WriteRequest
+from engine.model.event import PluginResponse, RequestEvent
+
+__all__ = [
+    "CatalogCommits",
+    "Definitions",
+    "HttpServices",
+    "Identity",
+    "PluginRequests",
+    "Queries",
+    "Renderer",
+    "SqlValue",
+    "Writes",
+]
+
+SqlValue = None | bool | int | float | str
+Renderer = Callable[[Format, pa.Table], bytes]
+
+
+class CatalogCommits(Protocol):
+    """The catalog and the way to change it."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The newest catalog; immutable."""
+        ...
+
+    def update(self, decide: Decide) -> Catalog:
+        """Commit what is decided on the newest catalog; blocks on the disk."""
+        ...
+
+
+class Writes(Protocol):
+    """Takes line protocol."""
+
+    def submit(self, request: WriteRequest) -> Future[WriteReport]:
+        """Queue a write; raises Busy, HotBufferFull or Stopping at once."""
+        ...
+
+
+class Queries(Protocol):
+    """Runs SQL."""
+
+    def submit(
+        self, database: str, sql: str, params: Mapping[str, SqlValue] | None
+    ) -> Future[pa.Table]:
+        """Queue a query; raises Busy at once."""
+        ...
+
+
+class Definitions(Protocol):
+    """Creates and changes triggers; every method blocks on files."""
+
+    def create(self, new: NewTrigger) -> object:
+        """Create a trigger."""
+        ...
+
+    def enable(self, database: str, name: str) -> object:
+        """Let a trigger run."""
+        ...
+
+    def disable(self, database: str, name: str) -> object:
+        """Let a trigger rest."""
+        ...
+
+    def delete(self, database: str, name: str, *, force: bool) -> object:
+        """Delete a trigger."""
+        ...
+
+
+class PluginRequests(Protocol):
+    """Hands requests to the plugins that serve them."""
+
+    def submit(self, path: str, event: RequestEvent) -> Future[PluginResponse]:
+        """Queue a request; raises UnknownEndpoint or Busy at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the server says about itself.
+
+    Args:
+        version: of the distribution.
+        revision: of the source, as far as it is known.
+        process_id: a UUID made at each start.
+    """
+
+    version: str
+    revision: str
+    process_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpServices:
+    """Everything that the endpoints call."""
+
+    catalog: CatalogCommits
+    writer: Writes
+    queries: Queries
+    definitions: Definitions
+    requests: PluginRequests
+    render: Renderer
+    identity: Identity
+    limits: EdgeLimits = field(default_factory=EdgeLimits)
+    authorize: Authorizer = field(default_factory=OpenAccess)

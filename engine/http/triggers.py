@@ -1,0 +1,114 @@
+"""Endpoints that create and change triggers: `/api/v3/configure/processing_engine_trigger`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.catalog.commands import NewTrigger
+from engine.errors import InvalidParameter
+from engine.http.bodies import read_body
+from engine.http.endpoint import blocking
+from engine.http.fields import Fields, JsonFields, QueryFields, require_json
+from engine.http.services import HttpServices
+from engine.model.trigger import ErrorBehavior, TriggerSettings, parse_error_behavior, parse_spec
+
+__all__ = ["TriggerEndpoints"]
+
+_NOT_IN_FORCE = ("grants", "limits", "catch_up")
+
+
+class TriggerEndpoints:
+    """Create, delete, enable and disable."""
+
+    def __init__(self, services: HttpServices) -> None:
+        self._definitions = services.definitions
+        self._limits = services.limits
+        # A change may wait for a run to end; others must not fill the threads meanwhile.
+        self._one_change = asyncio.Lock()
+
+    async def create(self, request: Request) -> Response:
+        """Create a trigger from a JSON body."""
+        require_json(request)
+        fields = JsonFields.parse(await read_body(request, self._limits))
+        new = _new_trigger(fields)
+        return await self._change(lambda: self._definitions.create(new))
+
+    async def delete(self, request: Request) -> Response:
+        """Delete a trigger that is disabled, or any with force."""
+        fields = await self._fields(request)
+        database, name = fields.text("db"), fields.text("trigger_name")
+        force = fields.flag("force", default=False)
+        return await self._change(lambda: self._definitions.delete(database, name, force=force))
+
+    async def enable(self, request: Request) -> Response:
+        """Let a trigger run."""
+        fields = await self._fields(request)
+        database, name = fields.text("db"), fields.text("trigger_name")
+        return await self._change(lambda: self._definitions.enable(database, name))
+
+    async def disable(self, request: Request) -> Response:
+        """Let a trigger rest."""
+        fields = await self._fields(request)
+        database, name = fields.text("db"), fields.text("trigger_name")
+        return await self._change(lambda: self._definitions.disable(database, name))
+
+    async def _change(self, change: Callable[[], object]) -> Response:
+        async with self._one_change:
+            await blocking(change)
+        return Response(status_code=200)
+
+    async def _fields(self, request: Request) -> Fields:
+        query: bytes = request.scope["query_string"]
+        if query:
+            return QueryFields(query)
+        require_json(request)
+        return JsonFields.parse(await read_body(request, self._limits))
+
+
+def _new_trigger(fields: JsonFields) -> NewTrigger:
+    if fields.has("requirements"):
+        raise _not_in_force("requirements")
+    return NewTrigger(
+        database=fields.text("db"),
+        name=fields.text("trigger_name"),
+        plugin=fields.text("plugin_filename"),
+        spec=parse_spec(fields.text("trigger_specification")),
+        settings=_settings(fields.nested("trigger_settings")),
+        arguments=_arguments(fields.mapping("trigger_arguments")),
+        disabled=fields.flag("disabled", default=False),
+    )
+
+
+def _settings(fields: JsonFields | None) -> TriggerSettings:
+    if fields is None:
+        return TriggerSettings()
+    for name in _NOT_IN_FORCE:
+        if fields.has(name):
+            raise _not_in_force(f"trigger_settings.{name}")
+    behavior = fields.optional_text("error_behavior")
+    return TriggerSettings(
+        run_async=fields.flag("run_async", default=False),
+        error_behavior=ErrorBehavior.LOG if behavior is None else parse_error_behavior(behavior),
+    )
+
+
+def _arguments(values: Mapping[str, object] | None) -> Mapping[str, str] | None:
+    if values is None:
+        return None
+    arguments: dict[str, str] = {}
+    for key, value in values.items():
+        if not isinstance(value, str):
+            raise InvalidParameter(f"serde json error: trigger argument `{key}` must be a string")
+        arguments[key] = value
+    return arguments
+
+
+def _not_in_force(name: str) -> InvalidParameter:
+    return InvalidParameter(
+        f"{name} is not in force in this version: the server would accept it and not keep it; "
+        "leave it out"
+    )

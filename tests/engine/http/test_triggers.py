@@ -1,0 +1,129 @@
+"""Triggers over HTTP."""
+
+from collections.abc import Mapping
+
+import httpx
+import pytest
+
+from engine.catalog.commands import create_database
+from engine.errors import PluginFileError
+from engine.model.trigger import ErrorBehavior, EverySpec, TriggerSettings
+from tests.http_services import EdgeParts
+
+PATH = "/api/v3/configure/processing_engine_trigger"
+BODY: Mapping[str, object] = {
+    "db": "db",
+    "plugin_filename": "p.py",
+    "trigger_name": "t",
+    "trigger_settings": {"run_async": True, "error_behavior": "Retry"},
+    "trigger_specification": "every:10s",
+    "trigger_arguments": {"a": "1"},
+    "disabled": True,
+}
+
+
+@pytest.fixture(autouse=True)
+def database(parts: EdgeParts) -> None:
+    parts.catalog.update(create_database("db"))
+
+
+def test_trigger_is_created_as_asked(client: httpx.Client, parts: EdgeParts) -> None:
+    answer = client.post(PATH, json=BODY)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    trigger = parts.catalog.catalog.trigger_named("db", "t")
+    assert trigger.plugin == "p.py"
+    assert trigger.spec == EverySpec(10 * 10**9)
+    assert trigger.settings == TriggerSettings(run_async=True, error_behavior=ErrorBehavior.RETRY)
+    assert trigger.arguments == {"a": "1"}
+    assert trigger.disabled
+
+
+def test_settings_arguments_and_disabled_may_be_absent(
+    client: httpx.Client, parts: EdgeParts
+) -> None:
+    left_out = ("trigger_settings", "trigger_arguments", "disabled")
+    body = {name: value for name, value in BODY.items() if name not in left_out}
+
+    assert client.post(PATH, json={**body, "surprise": 1}).status_code == 200
+
+    trigger = parts.catalog.catalog.trigger_named("db", "t")
+    assert trigger.settings == TriggerSettings()
+    assert trigger.arguments is None
+    assert not trigger.disabled
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "text"),
+    [
+        ({"trigger_specification": "sometimes"}, 400, "failed to parse trigger from sometimes"),
+        ({"trigger_specification": "every:10"}, 400, "failed to parse trigger from every:10"),
+        ({"db": "none"}, 404, "Database not found none"),
+        ({"db": "_internal"}, 500, "cannot modify internal db"),
+        ({"trigger_settings": {"error_behavior": "hope"}}, 400, "unknown error behavior"),
+        ({"trigger_settings": {"run_async": "yes"}}, 400, "serde json error: invalid type: string"),
+        ({"trigger_settings": []}, 400, "serde json error: invalid type: sequence"),
+        ({"trigger_settings": {"grants": ["net=self"]}}, 400, "trigger_settings.grants is not in"),
+        ({"trigger_settings": {"limits": {}}}, 400, "trigger_settings.limits is not in force"),
+        ({"trigger_settings": {"catch_up": "all"}}, 400, "trigger_settings.catch_up is not in"),
+        ({"requirements": ["numpy"]}, 400, "requirements is not in force in this version"),
+        ({"trigger_arguments": {"a": 1}}, 400, "serde json error: trigger argument `a`"),
+        ({"trigger_name": None}, 400, "serde json error: invalid type: null, expected a string"),
+    ],
+)
+def test_wrong_triggers_are_refused(
+    client: httpx.Client, parts: EdgeParts, change: dict, status: int, text: str
+) -> None:
+    answer = client.post(PATH, json={**BODY, **change})
+
+    assert answer.status_code == status
+    assert answer.text.startswith(text)
+    assert parts.catalog.catalog.triggers == {}
+
+
+def test_name_that_is_taken_is_409(client: httpx.Client) -> None:
+    client.post(PATH, json=BODY)
+
+    assert client.post(PATH, json=BODY).status_code == 409
+
+
+def test_unreadable_plugin_is_500(client: httpx.Client, parts: EdgeParts) -> None:
+    parts.definitions.refusal = PluginFileError("reading plugin file: Plugin not found: p.py")
+
+    answer = client.post(PATH, json=BODY)
+
+    assert (answer.status_code, answer.text) == (
+        500,
+        "Plugin error: reading plugin file: Plugin not found: p.py",
+    )
+
+
+@pytest.mark.parametrize("change", ["enable", "disable"])
+def test_trigger_is_switched_by_query_or_body(
+    client: httpx.Client, parts: EdgeParts, change: str
+) -> None:
+    client.post(PATH, json=BODY)
+    names = {"db": "db", "trigger_name": "t"}
+
+    assert client.post(f"{PATH}/{change}", params=names).status_code == 200
+    assert client.post(f"{PATH}/{change}", json=names).status_code == 200
+    assert parts.definitions.switched == [(change, "db", "t")] * 2
+
+
+def test_switching_an_unknown_trigger_is_404(client: httpx.Client) -> None:
+    answer = client.post(f"{PATH}/enable", params={"db": "db", "trigger_name": "none"})
+
+    assert (answer.status_code, answer.text) == (404, "the requested resource was not found: none")
+
+
+def test_enabled_trigger_is_deleted_only_by_force(client: httpx.Client, parts: EdgeParts) -> None:
+    client.post(PATH, json={**BODY, "disabled": False})
+    names = {"db": "db", "trigger_name": "t"}
+
+    gentle = client.delete(PATH, params=names)
+    forced = client.delete(PATH, params={**names, "force": "true"})
+
+    assert gentle.status_code == 409
+    assert "--force" in gentle.text
+    assert forced.status_code == 200
+    assert parts.catalog.catalog.triggers == {}

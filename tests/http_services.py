@@ -1,0 +1,168 @@
+"""Services for tests of the edge: a real catalog and writer, the rest in memory."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import pyarrow as pa
+
+from engine.catalog.commands import NewTrigger, create_trigger, delete_trigger
+from engine.catalog.objects import LocalObjects
+from engine.catalog.store import CatalogStore
+from engine.clock import ManualClock
+from engine.errors import DatabaseNotFound, QueryRejected, UnknownEndpoint
+from engine.http.app import HttpServices, Identity
+from engine.http.formats import Format
+from engine.http.limits import EdgeLimits
+from engine.ingest.writer import Writer, WriteReport, WriteRequest
+from engine.model.entry import Entry
+from engine.model.event import PluginResponse, RequestEvent
+
+
+def settled(value: object) -> Future:
+    """Return a future that has its value, or its error."""
+    future: Future = Future()
+    if isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+    return future
+
+
+class MemoryCommitter:
+    """A log that is a list; every entry is durable at once."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def submit(self, entry: Entry) -> Future:
+        self.entries.append(entry)
+        return settled(len(self.entries) - 1)
+
+
+class ListedWrites:
+    """The real writer, with every request kept, and an error to raise instead."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.seen: list[WriteRequest] = []
+        self.refusal: Exception | None = None
+
+    def submit(self, request: WriteRequest) -> Future[WriteReport]:
+        self.seen.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        return self._writer.submit(request)
+
+
+class ListedQueries:
+    """Knows the answers to some queries."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, pa.Table | Exception] = {}
+        self.databases = {"db"}
+        self.seen: list[tuple[str, str, Mapping | None]] = []
+
+    def submit(self, database: str, sql: str, params: Mapping | None) -> Future[pa.Table]:
+        self.seen.append((database, sql, params))
+        if database not in self.databases:
+            return settled(DatabaseNotFound(database))
+        return settled(self.answers.get(sql, QueryRejected(f"cannot plan: {sql}")))
+
+
+class CatalogDefinitions:
+    """Triggers that stand in the catalog and never run."""
+
+    def __init__(self, store: CatalogStore) -> None:
+        self._store = store
+        self.switched: list[tuple[str, str, str]] = []
+        self.refusal: Exception | None = None
+
+    def create(self, new: NewTrigger) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self._store.update(create_trigger(new, start=0, now_ns=0))
+
+    def enable(self, database: str, name: str) -> None:
+        self._store.catalog.trigger_named(database, name)
+        self.switched.append(("enable", database, name))
+
+    def disable(self, database: str, name: str) -> None:
+        self._store.catalog.trigger_named(database, name)
+        self.switched.append(("disable", database, name))
+
+    def delete(self, database: str, name: str, *, force: bool) -> None:
+        self._store.update(delete_trigger(database, name, force=force))
+
+
+class ListedRequests:
+    """Plugins that are answers by path."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, PluginResponse | Exception] = {}
+        self.seen: list[tuple[str, RequestEvent]] = []
+
+    def submit(self, path: str, event: RequestEvent) -> Future[PluginResponse]:
+        self.seen.append((path, event))
+        if path not in self.answers:
+            raise UnknownEndpoint
+        return settled(self.answers[path])
+
+
+def render(shape: Format, table: pa.Table) -> bytes:
+    """Render rows simply; what the server really renders is tested with the renderer."""
+    rows: Sequence[Mapping] = table.to_pylist()
+    match shape:
+        case Format.JSON:
+            return json.dumps(rows).encode()
+        case Format.JSONL:
+            return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        case Format.CSV:
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(table.column_names)
+            writer.writerows(row.values() for row in rows)
+            return text.getvalue().encode()
+        case Format.PRETTY:
+            return str(rows).encode()
+        case Format.PARQUET:
+            return b"PAR1"
+
+
+class EdgeParts:
+    """Everything below the edge, open to tests."""
+
+    def __init__(self, folder: Path, limits: EdgeLimits | None = None) -> None:
+        self.catalog = CatalogStore.open(LocalObjects(folder))
+        self.committer = MemoryCommitter()
+        self._writer = Writer(
+            self.catalog,
+            self.committer,
+            ManualClock(1_000_000_000),
+            buffered_bytes=lambda: 0,
+            hot_buffer_bytes=1 << 30,
+            max_pending_bytes=1 << 30,
+        )
+        self.writes = ListedWrites(self._writer)
+        self.queries = ListedQueries()
+        self.definitions = CatalogDefinitions(self.catalog)
+        self.requests = ListedRequests()
+        self.limits = limits or EdgeLimits()
+
+    def services(self) -> HttpServices:
+        return HttpServices(
+            catalog=self.catalog,
+            writer=self.writes,
+            queries=self.queries,
+            definitions=self.definitions,
+            requests=self.requests,
+            render=render,
+            identity=Identity("1.2.3", "abcdef", "00000000-0000-0000-0000-000000000000"),
+            limits=self.limits,
+        )
+
+    def stop(self) -> None:
+        self._writer.stop()
