@@ -1,0 +1,1 @@
+"""The write path: from line protocol to a durable entry of the log."""

@@ -1,0 +1,1 @@
+"""Where events come from: time, flushed writes, and HTTP requests to plugins."""

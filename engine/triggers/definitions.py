@@ -1,0 +1,119 @@
+"""Create, enable, disable and delete triggers: the catalog first, then what runs.
+
+One lock makes these operations follow one another, so that what runs is what the catalog says.
+Every method blocks on files, and on a run that has to end; call from a thread that may wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from engine.catalog.commands import (
+    NewTrigger,
+    create_trigger,
+    delete_trigger,
+    disable_trigger,
+    enable_trigger,
+)
+from engine.catalog.store import CatalogStore
+from engine.clock import Clock
+from engine.model.trigger import CronSpec, EverySpec, Trigger
+from engine.plugins.source import PluginFolder
+from engine.triggers.scheduler import Scheduler
+from engine.workers.registry import Registry
+
+__all__ = ["TriggerDefinitions"]
+
+log = logging.getLogger(__name__)
+
+
+class TriggerDefinitions:
+    """The one way to change triggers; any thread may call."""
+
+    def __init__(  # noqa: PLR0913  the services it joins
+        self,
+        catalog: CatalogStore,
+        registry: Registry,
+        scheduler: Scheduler,
+        plugins: PluginFolder,
+        clock: Clock,
+        *,
+        log_end: Callable[[], int],
+        forget_progress: Callable[[int], None],
+    ) -> None:
+        """Set up the definitions.
+
+        Args:
+            catalog: the truth.
+            registry: what runs.
+            scheduler: what fires scheduled triggers.
+            plugins: where plugins are found.
+            clock: tells whether a schedule can still fire.
+            log_end: the position behind the newest durable entry, from which a trigger starts.
+            forget_progress: called with the id of a deleted trigger.
+        """
+        self._catalog = catalog
+        self._registry = registry
+        self._scheduler = scheduler
+        self._plugins = plugins
+        self._clock = clock
+        self._log_end = log_end
+        self._forget_progress = forget_progress
+        self._lock = threading.Lock()
+
+    def create(self, new: NewTrigger) -> None:
+        """Create a trigger and start it unless it is to rest.
+
+        Raises:
+            PluginFileError: its plugin cannot be read.
+            UserError: the catalog refuses it; see `engine.catalog.commands.create_trigger`.
+        """
+        with self._lock:
+            self._plugins.open(new.plugin).current()
+            decide = create_trigger(new, start=self._log_end(), now_ns=self._clock.now_ns())
+            self._catalog.update(decide)
+            trigger = self._catalog.catalog.trigger_named(new.database, new.name)
+            log.info("trigger created", extra={"trigger": trigger.name})
+            if not trigger.disabled:
+                self._start(trigger)
+
+    def enable(self, database: str, name: str) -> None:
+        """Let a trigger run, from the end of the log on; nothing when it runs already."""
+        with self._lock:
+            before = self._catalog.catalog
+            decide = enable_trigger(database, name, start=self._log_end())
+            after = self._catalog.update(decide)
+            trigger = after.trigger_named(database, name)
+            if before.triggers[trigger.id].disabled:
+                log.info("trigger enabled", extra={"trigger": name})
+                self._registry.stop(trigger.id)  # it may still be on its way to disable itself
+                self._start(trigger)
+
+    def disable(self, database: str, name: str) -> None:
+        """Let a trigger rest: cancel its run and end its worker; nothing when it rests already."""
+        with self._lock:
+            after = self._catalog.update(disable_trigger(database, name))
+            trigger = after.trigger_named(database, name)
+            log.info("trigger disabled", extra={"trigger": name})
+            self._stop(trigger)
+
+    def delete(self, database: str, name: str, *, force: bool) -> None:
+        """Remove a trigger; one that is enabled only by force."""
+        with self._lock:
+            before = self._catalog.catalog
+            self._catalog.update(delete_trigger(database, name, force=force))
+            trigger = before.trigger_named(database, name)
+            log.info("trigger deleted", extra={"trigger": name})
+            self._stop(trigger)
+            self._forget_progress(trigger.id)
+
+    def _start(self, trigger: Trigger) -> None:
+        self._registry.start(trigger)
+        if isinstance(trigger.spec, CronSpec | EverySpec):
+            self._scheduler.add(trigger.id, trigger.spec)
+
+    def _stop(self, trigger: Trigger) -> None:
+        self._scheduler.remove(trigger.id)
+        self._registry.stop(trigger.id)

@@ -1,0 +1,158 @@
+"""What a running plugin may ask for: the only bridge from the wire to the services.
+
+A call starts at once and answers through a future, so that the lane's thread keeps watching the
+worker while a query runs. Errors of the caller become faults in the plugin API's own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, assert_never
+
+import pyarrow as pa
+
+from engine.cache import GlobalCache
+from engine.errors import EngineError, QueryRejected, QueryUnsupported, UserError
+from engine.ingest.transaction import PluginWriter, RunIdentity
+from engine.model.entry import IdempotenceKey
+from engine.model.event import BufferedLines
+from engine.workers.encode import encode_result
+from worker.wire.faults import Fault
+from worker.wire.messages import (
+    CacheDeleteCall,
+    CacheGetCall,
+    CachePutCall,
+    CacheReply,
+    DoneReply,
+    FaultReply,
+    QueryCall,
+    QueryReply,
+    WriteCall,
+)
+
+__all__ = ["Call", "Callbacks", "Queries", "Reply", "RunContext"]
+
+Call = QueryCall | WriteCall | CachePutCall | CacheGetCall | CacheDeleteCall
+Reply = QueryReply | DoneReply | CacheReply | FaultReply
+T = TypeVar("T")
+Parameters = Mapping[str, bool | int | float | str | None]
+
+
+class Queries(Protocol):
+    """What runs SQL; see `engine.query.tables`."""
+
+    def submit(self, database: str, sql: str, params: Parameters | None) -> Future[pa.Table]:
+        """Start a query."""
+        ...
+
+
+@dataclass(slots=True)
+class RunContext:
+    """The run in hand: whose it is, and how many synchronous writes it has made.
+
+    Args:
+        who: the run.
+        event_range: [from, to) of a WAL event, or the tick twice; None for a request, which is
+            never repeated and needs no idempotence key.
+        ordinal: of the next synchronous write.
+    """
+
+    who: RunIdentity
+    event_range: tuple[int, int] | None
+    ordinal: int = field(default=0)
+
+    def next_key(self) -> IdempotenceKey | None:
+        """Return the key of the next synchronous write."""
+        if self.event_range is None:
+            return None
+        start, end = self.event_range
+        key = IdempotenceKey(self.who.run.trigger_id, start, end, self.ordinal)
+        self.ordinal += 1
+        return key
+
+
+class Callbacks:
+    """Services for plugins; shared by all lanes, called in each lane's thread."""
+
+    def __init__(self, queries: Queries, writer: PluginWriter, cache: GlobalCache) -> None:
+        self._queries = queries
+        self._writer = writer
+        self._cache = cache
+
+    def start(self, call: Call, run: RunContext) -> Future[Reply]:
+        """Begin to answer a call; the future never raises."""
+        try:
+            return self._start(call, run)
+        except EngineError as error:
+            return _answered(FaultReply(_fault(error, str(error))))
+
+    def _start(self, call: Call, run: RunContext) -> Future[Reply]:
+        match call:
+            case QueryCall():
+                return self._query(call, run)
+            case WriteCall():
+                return self._write(call, run)
+            case CachePutCall(key, value, ttl_s):
+                self._cache.put(key, value, ttl_s)
+                return _answered(DoneReply())
+            case CacheGetCall(key):
+                found = self._cache.get(key)
+                return _answered(CacheReply(found is not None, found))
+            case CacheDeleteCall(key):
+                return _answered(CacheReply(self._cache.delete(key), None))
+            case _:
+                assert_never(call)
+
+    def _query(self, call: QueryCall, run: RunContext) -> Future[Reply]:
+        database = call.database if call.database is not None else run.who.database
+
+        def words(error: BaseException) -> str:
+            is_planning = isinstance(error, QueryRejected | QueryUnsupported)
+            cause = f"error while planning query: {error}" if is_planning else str(error)
+            return f"error: {cause} executing query on {database}: {call.sql}"
+
+        try:
+            rows = self._queries.submit(database, call.sql, call.params)
+        except EngineError as error:
+            return _answered(FaultReply(_fault(error, words(error))))
+        return _follow(rows, lambda table: QueryReply(encode_result(table)), words)
+
+    def _write(self, call: WriteCall, run: RunContext) -> Future[Reply]:
+        lines = BufferedLines(call.database, call.lines)
+        durable = self._writer.write_now(run.who, lines, run.next_key())
+        if call.no_sync:
+            return _answered(DoneReply())
+        return _follow(durable, lambda _: DoneReply(), str)
+
+
+def _answered(reply: Reply) -> Future[Reply]:
+    future: Future[Reply] = Future()
+    future.set_result(reply)
+    return future
+
+
+def _follow(
+    source: Future[T], reply: Callable[[T], Reply], words: Callable[[BaseException], str]
+) -> Future[Reply]:
+    """Turn one future into another, in the thread that completes the first."""
+    answer: Future[Reply] = Future()
+
+    def complete(done: Future[T]) -> None:
+        error = done.exception()
+        try:
+            answer.set_result(
+                reply(done.result()) if error is None else FaultReply(_fault(error, words(error)))
+            )
+        except Exception as failure:  # noqa: BLE001  the plugin is told; the lane must go on
+            answer.set_result(FaultReply(_fault(failure, words(failure))))
+
+    source.add_done_callback(complete)
+    return answer
+
+
+def _fault(error: BaseException, message: str) -> Fault:
+    code = error.code if isinstance(error, EngineError) else "engine_fault"
+    blame = "" if isinstance(error, UserError | EngineError) else f"{type(error).__name__}: "
+    return Fault(code, blame + message)

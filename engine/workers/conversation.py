@@ -1,0 +1,264 @@
+"""The life of an event on its lane, read top to bottom.
+
+`greet` brings a fresh worker to rest, `run` carries one event through it, `rest` waits between
+events. In all of them the worker may log and mirror cache values at any time. Whatever interrupts
+a run (the end of the process, the deadline, a request to stop, a broken protocol) is an outcome,
+never an exception to the supervisor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.cache import Mirror
+from engine.errors import ProtocolFault
+from engine.model.event import (
+    BufferedLines,
+    Crashed,
+    Failed,
+    Outcome,
+    PluginResponse,
+    ProtocolBroken,
+    Succeeded,
+    TimedOut,
+)
+from engine.workers.callbacks import Call, Callbacks, Reply, RunContext
+from engine.workers.lane import Lane, Wake
+from engine.workers.nudge import Nudge
+from engine.workers.process import WorkerProcess
+from worker.wire import API_VERSION
+from worker.wire import messages as wire
+
+__all__ = ["Conversation", "GreetingFailed", "LogSink", "RunLimits", "StopAsked"]
+
+_MAX_BUFFERED_CHARACTERS = 256 * 1024 * 1024
+_CALLS = (
+    wire.QueryCall,
+    wire.WriteCall,
+    wire.CachePutCall,
+    wire.CacheGetCall,
+    wire.CacheDeleteCall,
+)
+
+
+class LogSink(Protocol):
+    """Where a plugin's log lines go."""
+
+    def __call__(self, level: str, text: str, time_ns: int) -> None:
+        """Take one line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Seconds that a start, a run, and a cancelled run may take."""
+
+    start_s: float
+    run_s: float
+    cancel_grace_s: float
+
+
+class GreetingFailed(Exception):
+    """The worker did not come to rest; the text says why."""
+
+
+class StopAsked(Exception):
+    """The supervisor is to stop, and the run in hand did not finish within the grace."""
+
+
+class _Ended(Exception):
+    """The process has ended."""
+
+
+class _Late(Exception):
+    """The deadline has passed."""
+
+
+class Conversation:
+    """One lane with one worker; made and used by the supervisor's thread."""
+
+    def __init__(  # noqa: PLR0913  its collaborators, each used
+        self,
+        lane: Lane,
+        process: WorkerProcess,
+        nudge: Nudge,
+        *,
+        callbacks: Callbacks,
+        mirror: Mirror,
+        log: LogSink,
+        is_stopping: Callable[[], bool],
+        limits: RunLimits,
+    ) -> None:
+        self._lane = lane
+        self._process = process
+        self._nudge = nudge
+        self._callbacks = callbacks
+        self._mirror = mirror
+        self._log = log
+        self._is_stopping = is_stopping
+        self._limits = limits
+        self._is_cancelled = False
+        lane.attach(process, nudge)
+
+    def greet(self, token: bytes, now_ns: int) -> None:
+        """Bring a fresh worker to rest and give it its cache back.
+
+        Raises:
+            GreetingFailed: it ended, was too slow, or is not the one that was started.
+            StopAsked: the owner wants the thread back.
+        """
+        deadline_s = time.monotonic() + self._limits.start_s
+        try:
+            self._lane.check_hello(self._next(deadline_s), token)
+            values = tuple(self._mirror.unexpired(now_ns))
+            self._lane.send(wire.Welcome(API_VERSION, len(values)))
+            for key, cached in values:
+                self._lane.send(wire.Restore(key, cached.value, cached.expires_ns))
+            self._next(deadline_s)  # the session lets only Ready through here
+        except _Ended:
+            raise GreetingFailed(_join(self._ending(), self._process.last_words())) from None
+        except _Late:
+            raise GreetingFailed(f"no word from it within {self._limits.start_s:g} s") from None
+        except ProtocolFault as error:
+            raise GreetingFailed(str(error)) from error
+
+    def load(self, source: wire.Load) -> None:
+        """Tell the worker which plugin to run from now on."""
+        self._lane.send(source)
+
+    def run(
+        self, event: wire.WalRun | wire.ScheduledRun | wire.RequestRun, context: RunContext
+    ) -> Outcome:
+        """Carry one event through the worker.
+
+        Raises:
+            StopAsked: the owner wants the thread back and the run did not finish in time.
+        """
+        try:
+            self._lane.send(event)
+            return self._serve(context, time.monotonic() + self._limits.run_s)
+        except _Ended:
+            return Crashed(self._ending(), self._process.last_words())
+        except _Late:
+            if self._is_cancelled:
+                raise StopAsked from None
+            return TimedOut(self._limits.run_s)
+        except ProtocolFault as error:
+            return ProtocolBroken(str(error))
+
+    def rest(self) -> str | None:
+        """Wait until there is a reason to look for work.
+
+        Returns:
+            None after a nudge, or how the worker ended.
+        """
+        try:
+            while True:
+                match self._lane.wait(None):
+                    case Wake.MESSAGE:
+                        self._side_note(self._lane.receive())
+                    case Wake.ENDED:
+                        return _join(self._ending(), self._process.last_words())
+                    case Wake.NUDGED | Wake.LATE:
+                        return None
+        except ProtocolFault as error:
+            return f"broke the protocol: {error}"
+
+    def _serve(self, context: RunContext, deadline_s: float) -> Outcome:
+        lines: list[BufferedLines] = []
+        characters = 0
+        while True:
+            message = self._next(deadline_s)
+            match message:
+                case wire.Result(fault, response):
+                    if fault is not None:
+                        return self._failure(fault.message, fault.traceback)
+                    return Succeeded(tuple(lines), _response(response))
+                case wire.Lines(database, text):
+                    characters += len(text)
+                    if characters > _MAX_BUFFERED_CHARACTERS:
+                        raise ProtocolFault("the run wrote more lines than one run may")
+                    lines.append(BufferedLines(database, text))
+                case _ if isinstance(message, _CALLS):
+                    self._lane.send(self._answer(message, context, deadline_s))
+
+    def _failure(self, message: str, traceback: str) -> Failed:
+        if self._is_cancelled:
+            raise StopAsked
+        return Failed(message, traceback)
+
+    def _answer(self, call: Call, context: RunContext, deadline_s: float) -> Reply:
+        """Answer a call while watching the worker that waits for it."""
+        future: Future[Reply] = self._callbacks.start(call, context)
+        future.add_done_callback(lambda _: self._nudge.signal())
+        while not future.done():
+            self._wake(deadline_s)
+        return future.result()
+
+    def _next(self, deadline_s: float) -> wire.Message:
+        """Return the next message that is not a side note."""
+        while True:
+            message = self._wake(deadline_s)
+            if message is not None:
+                return message
+
+    def _wake(self, deadline_s: float) -> wire.Message | None:
+        """Wait once; return a message that somebody has to answer, if that is what came."""
+        match self._lane.wait(self._deadline(deadline_s)):
+            case Wake.MESSAGE:
+                return self._side_note(self._lane.receive())
+            case Wake.ENDED:
+                raise _Ended
+            case Wake.LATE:
+                raise _Late
+            case Wake.NUDGED:
+                self._nudge.clear()
+                if self._is_stopping() and not self._is_cancelled:
+                    self._cancel()
+                return None
+
+    def _cancel(self) -> None:
+        self._is_cancelled = True
+        self._cancelled_until_s = time.monotonic() + self._limits.cancel_grace_s
+        self._lane.send(wire.Cancel())
+
+    def _deadline(self, deadline_s: float) -> float:
+        return min(deadline_s, self._cancelled_until_s) if self._is_cancelled else deadline_s
+
+    def _side_note(self, message: wire.Message) -> wire.Message | None:
+        match message:
+            case wire.Log(level, text, time_ns):
+                self._log(level, text, time_ns)
+            case wire.Mirror(key, value, expires_ns, state):
+                self._note_mirror(key, value, expires_ns, state)
+            case _:
+                return message
+        return None
+
+    def _note_mirror(
+        self, key: str, value: bytes | None, expires_ns: int | None, state: str
+    ) -> None:
+        if state == "stored" and value is not None:
+            self._mirror.store(key, value, expires_ns)
+        elif state == "deleted":
+            self._mirror.forget(key)
+        else:
+            self._mirror.note_live(key)
+
+    def _ending(self) -> str:
+        self._process.end()
+        return self._process.ending() or "ended"
+
+
+def _response(response: wire.Response | None) -> PluginResponse | None:
+    if response is None:
+        return None
+    return PluginResponse(response.status, response.headers, response.body)
+
+
+def _join(text: str, details: str) -> str:
+    return f"{text}\n{details}" if details else text

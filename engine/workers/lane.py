@@ -1,0 +1,185 @@
+"""The engine's end of a lane: one PAIR socket, one wait, named reasons to wake.
+
+A lane is made, used and closed by one thread. While it waits it also takes what the process
+prints, so that a talkative plugin never blocks on a full pipe.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from engine.errors import ProtocolFault
+from engine.workers.nudge import Nudge
+from engine.workers.process import WorkerProcess
+from worker.wire import (
+    LIMITS,
+    PROTOCOL_VERSION,
+    LocalWireError,
+    Message,
+    RemoteWireError,
+    Session,
+    decode,
+    encode,
+)
+from worker.wire.messages import Hello
+
+__all__ = ["Context", "Lane", "Wake"]
+
+Context = zmq.Context[zmq.Socket[bytes]]
+"""The process-wide ZeroMQ context."""
+
+_EXIT_AFTER_DISCONNECT_S = 2.0
+_LAST_MESSAGES_S = 0.5
+
+
+class Wake(Enum):
+    """Why a wait ended; of several reasons the first in this order is told."""
+
+    MESSAGE = "message"
+    ENDED = "ended"
+    NUDGED = "nudged"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    process: WorkerProcess
+    nudge: Nudge
+
+
+class Lane:
+    """One conversation's socket, bound before the worker starts."""
+
+    def __init__(self, context: Context, endpoint: str) -> None:
+        self._session = Session("engine")
+        self._socket: zmq.Socket[bytes] = context.socket(zmq.PAIR)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LIMITS.message_bytes)
+        self._socket.bind(endpoint)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._is_disconnected = False
+        self._poller = zmq.Poller()
+
+    def attach(self, process: WorkerProcess, nudge: Nudge) -> None:
+        """Watch the process that will speak on this lane."""
+        self._attached = _Attached(process, nudge)
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller.register(process.pidfd, zmq.POLLIN)
+        self._poller.register(process.output, zmq.POLLIN)
+        self._poller.register(nudge.fileno(), zmq.POLLIN)
+
+    def wait(self, deadline_s: float | None) -> Wake:
+        """Wait for a message, the end of the process, a nudge or the deadline.
+
+        Args:
+            deadline_s: on the monotonic clock; None waits without limit.
+
+        Raises:
+            ProtocolFault: the worker closed the connection but lives on.
+        """
+        while True:
+            ready = dict(self._poller.poll(_milliseconds(deadline_s)))
+            if self._socket in ready:
+                return Wake.MESSAGE
+            if self._monitor in ready:
+                self._note_disconnect()
+            self._take_output(ready)
+            if self._attached.process.pidfd in ready:
+                return self._after_the_end()
+            if self._is_disconnected:
+                return self._after_disconnect()
+            if self._attached.nudge.fileno() in ready:
+                return Wake.NUDGED
+            if not ready and deadline_s is not None and time.monotonic() >= deadline_s:
+                return Wake.LATE
+
+    def send(self, message: Message) -> None:
+        """Send a message; the session refuses one that is out of turn.
+
+        Raises:
+            ProtocolFault: the worker's side of the connection does not take it.
+        """
+        try:
+            self._session.sent(message)
+            self._socket.send(encode(message), zmq.NOBLOCK)
+        except (LocalWireError, zmq.Again) as error:
+            raise ProtocolFault(f"cannot send {type(message).__name__}: {error}") from error
+
+    def receive(self) -> Message:
+        """Take the message that `wait` announced.
+
+        Raises:
+            ProtocolFault: it is not a legal message now.
+        """
+        data = self._socket.recv(zmq.NOBLOCK)
+        if self._socket.getsockopt(zmq.RCVMORE):
+            raise ProtocolFault("a message of several frames")
+        try:
+            message = decode(data)
+            self._session.received(message)
+        except RemoteWireError as error:
+            raise ProtocolFault(str(error)) from error
+        return message
+
+    def check_hello(self, message: Message, token: bytes) -> None:
+        """Verify the first message of a lane.
+
+        Raises:
+            ProtocolFault: it is not from the worker that was started, or of another version.
+        """
+        if not isinstance(message, Hello) or not hmac.compare_digest(message.token, token):
+            raise ProtocolFault("the first message does not carry the worker's token")
+        if message.protocol != PROTOCOL_VERSION:
+            raise ProtocolFault(
+                f"the worker speaks protocol {message.protocol}, not {PROTOCOL_VERSION}"
+            )
+
+    def close(self) -> None:
+        """Close the socket and its monitor."""
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+
+    def _take_output(self, ready: Mapping[object, int]) -> None:
+        process = self._attached.process
+        if process.output in ready and not process.read_output():
+            self._poller.unregister(process.output)
+
+    def _note_disconnect(self) -> None:
+        recv_monitor_message(self._monitor, zmq.NOBLOCK)
+        self._is_disconnected = True
+
+    def _after_the_end(self) -> Wake:
+        """Give what the process said last a chance to arrive: its data may be on the way."""
+        deadline_s = time.monotonic() + _LAST_MESSAGES_S
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        while not self._is_disconnected and time.monotonic() < deadline_s:
+            ready = dict(poller.poll(_milliseconds(deadline_s)))
+            if self._socket in ready:
+                return Wake.MESSAGE
+            if self._monitor in ready:
+                self._note_disconnect()
+        return Wake.MESSAGE if self._socket.poll(0) else Wake.ENDED
+
+    def _after_disconnect(self) -> Wake:
+        if self._socket.poll(0):
+            return Wake.MESSAGE
+        if self._attached.process.has_ended(_EXIT_AFTER_DISCONNECT_S):
+            return Wake.ENDED
+        raise ProtocolFault("the worker closed its connection, or sent an oversized frame")
+
+
+def _milliseconds(deadline_s: float | None) -> int | None:
+    if deadline_s is None:
+        return None
+    return max(0, round((deadline_s - time.monotonic()) * 1000 + 0.5))

@@ -1,0 +1,181 @@
+"""The life of one trigger's worker as a pure function.
+
+`step(state, happening, policy)` answers with the next state, effects to carry out at once, and
+one action whose result is the next happening:
+
+    starting -> ready <-> running -> committing -> ready
+        |         |          |            |
+        +---------+----------+------------+--> pausing -> starting | running
+                                          any --> ended
+
+The event in hand stays with the supervisor until it is committed or given up, so order holds.
+A run that fails follows the trigger's error behavior. A run whose worker *died* is delivered
+again whatever that is, up to a limit of deaths of this one event; a request is never repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from engine.model.event import Crashed, Failed, Outcome, ProtocolBroken, Succeeded, TimedOut
+from engine.model.trigger import ErrorBehavior
+from engine.workers.moves import (
+    AwaitWork,
+    CodeChanged,
+    Commit,
+    CommitFailed,
+    CommitRefused,
+    Committed,
+    Effect,
+    End,
+    GiveUpEvent,
+    Happening,
+    KillWorker,
+    Pause,
+    PauseOver,
+    PersistDisabled,
+    Phase,
+    Policy,
+    Ran,
+    RecordError,
+    RefuseWaiting,
+    RunEvent,
+    Spawn,
+    Started,
+    StartFailed,
+    State,
+    Step,
+    Unwanted,
+    Wanted,
+    WorkArrived,
+    WorkerLost,
+)
+
+__all__ = ["step"]
+
+
+def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C901, PLR0911, PLR0912  one table
+    """Decide what follows from what happened."""
+    match happening:
+        case Wanted():
+            return Step(replace(state, phase=Phase.STARTING), (), Spawn())
+        case Unwanted():
+            ended = replace(state, phase=Phase.ENDED, has_worker=False, has_event=False)
+            return Step(ended, (KillWorker(),), End())
+        case Started():
+            return _proceed(replace(state, has_worker=True))
+        case StartFailed(reason):
+            return _start_failed(state, reason)
+        case WorkerLost(reason, was_stable):
+            return _lost(replace(state, crashes=0) if was_stable else state, reason)
+        case WorkArrived():
+            return _proceed(replace(state, has_event=True, failures=0, deaths=0))
+        case CodeChanged():
+            changed = replace(state, phase=Phase.STARTING, has_worker=False)
+            return Step(changed, (KillWorker(),), Spawn())
+        case Ran(outcome):
+            return _ran(state, outcome, policy)
+        case Committed():
+            return _proceed(replace(state, has_event=False, failures=0, deaths=0, crashes=0))
+        case CommitRefused(reason):
+            return _failed(state, Failed(reason, ""), reason, policy)
+        case CommitFailed(reason):
+            attempt = state.failures + 1
+            pausing = replace(state, phase=Phase.PAUSING, failures=attempt)
+            return Step(pausing, (RecordError(reason),), Pause(attempt + 1))
+        case PauseOver():
+            return _proceed(state)
+        case _:
+            assert_never(happening)
+
+
+def _proceed(state: State) -> Step:
+    if not state.has_worker:
+        return Step(replace(state, phase=Phase.STARTING), (), Spawn())
+    if state.has_event:
+        return Step(replace(state, phase=Phase.RUNNING), (), RunEvent())
+    return Step(replace(state, phase=Phase.READY), (), AwaitWork())
+
+
+def _start_failed(state: State, reason: str) -> Step:
+    crashes = state.crashes + 1
+    pausing = replace(state, phase=Phase.PAUSING, has_worker=False, crashes=crashes)
+    text = f"worker did not start: {reason}"
+    effects = (RecordError(text), KillWorker(), RefuseWaiting(text))
+    return Step(pausing, effects, Pause(crashes + 1))
+
+
+def _lost(state: State, reason: str) -> Step:
+    crashes = state.crashes + 1
+    pausing = replace(state, phase=Phase.PAUSING, has_worker=False, crashes=crashes)
+    effects = (RecordError(f"worker ended between events: {reason}"), KillWorker())
+    return Step(pausing, effects, Pause(crashes))
+
+
+def _ran(state: State, outcome: Outcome, policy: Policy) -> Step:
+    match outcome:
+        case Succeeded():
+            return Step(replace(state, phase=Phase.COMMITTING), (), Commit(outcome))
+        case Failed(message, traceback):
+            return _failed(state, outcome, _with_details(message, traceback), policy)
+        case TimedOut(limit_s):
+            text = f"run passed its time limit of {limit_s:g} s and was stopped"
+            return _killed(state, outcome, text, policy)
+        case ProtocolBroken(reason):
+            text = f"worker broke the protocol and was stopped: {reason}"
+            return _killed(state, outcome, text, policy)
+        case Crashed(reason, stderr):
+            return _died(state, outcome, _with_details(f"worker {reason}", stderr), policy)
+        case _:
+            assert_never(outcome)
+
+
+def _with_details(text: str, details: str) -> str:
+    return f"{text}\n{details}" if details else text
+
+
+def _killed(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
+    after = _failed(replace(state, has_worker=False), outcome, text, policy)
+    return replace(after, effects=(KillWorker(), *after.effects))
+
+
+def _failed(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
+    record = RecordError(text)
+    if policy.is_request:
+        after = _proceed(replace(state, has_event=False))
+        return replace(after, effects=(record, GiveUpEvent(outcome)))
+    if policy.error_behavior is ErrorBehavior.DISABLE:
+        return _disable(state, (record,))
+    failures = state.failures + 1
+    if policy.error_behavior is ErrorBehavior.LOG:
+        return _pass_over(state, (record,))
+    if failures >= policy.max_attempts:
+        given_up = RecordError(f"event given up after {failures} attempts")
+        return _pass_over(state, (record, given_up))
+    pausing = replace(state, phase=Phase.PAUSING, failures=failures)
+    return Step(pausing, (record,), Pause(failures + 1))
+
+
+def _died(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
+    counted = replace(state, has_worker=False, deaths=state.deaths + 1, crashes=state.crashes + 1)
+    effects = (RecordError(text), KillWorker())
+    if policy.is_request:
+        pausing = replace(counted, phase=Phase.PAUSING, has_event=False)
+        return Step(pausing, (*effects, GiveUpEvent(outcome)), Pause(counted.crashes))
+    if counted.deaths < policy.max_deaths:
+        return Step(replace(counted, phase=Phase.PAUSING), effects, Pause(counted.crashes))
+    given_up = RecordError(f"event given up: it ended the worker {counted.deaths} times")
+    if policy.error_behavior is ErrorBehavior.DISABLE:
+        return _disable(counted, (*effects, given_up))
+    return _pass_over(counted, (*effects, given_up))
+
+
+def _pass_over(state: State, effects: tuple[Effect, ...]) -> Step:
+    return Step(replace(state, phase=Phase.COMMITTING), effects, Commit(None))
+
+
+def _disable(state: State, effects: tuple[Effect, ...]) -> Step:
+    ended = replace(state, phase=Phase.ENDED, has_worker=False, has_event=False)
+    disabled = RecordError("trigger disabled because of the error above")
+    return Step(ended, (*effects, disabled, PersistDisabled(), KillWorker()), End())

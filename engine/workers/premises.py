@@ -1,0 +1,74 @@
+"""What all workers of a server have in common: sockets, environment, limits."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.plugins.environments import Environment, open_environment
+from engine.plugins.runtime import runtime_folder
+from engine.workers.conversation import RunLimits
+from engine.workers.lane import Context
+
+__all__ = ["Premises"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    environment: Environment
+    runtime: Path
+
+
+class Premises:
+    """Shared by all spawners; `_lock` guards the environment, which is opened when first needed.
+
+    Args:
+        context: the process-wide ZeroMQ context.
+        plugin_dir: where plugins lie; made when it does not exist.
+        environment_dir: the virtual environment of the plugins.
+        runtime_dir: where runtime folders are kept.
+        limits: time limits of starts and runs.
+        mirror_value_bytes: largest cache value that is mirrored.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        plugin_dir: Path,
+        environment_dir: Path,
+        runtime_dir: Path,
+        limits: RunLimits,
+        mirror_value_bytes: int,
+    ) -> None:
+        self.context = context
+        self.plugin_dir = plugin_dir
+        self.limits = limits
+        self.mirror_value_bytes = mirror_value_bytes
+        self._environment_dir = environment_dir
+        self._runtime_dir = runtime_dir
+        self._lock = threading.Lock()
+        self._opened: _Opened | None = None
+        # Short, because the path of an ipc endpoint ends at 107 bytes; mkdtemp makes it 0700.
+        self.sockets = Path(tempfile.mkdtemp(prefix="bulkhead-", dir="/tmp"))
+
+    def environment(self) -> tuple[Environment, Path]:
+        """Return the plugins' environment and the runtime folder that fits it.
+
+        Raises:
+            BrokenEnvironment: it cannot be made or used; the next call tries again.
+        """
+        with self._lock:
+            if self._opened is None or not self._opened.environment.interpreter.exists():
+                self.plugin_dir.mkdir(parents=True, exist_ok=True)
+                environment = open_environment(self._environment_dir)
+                runtime = runtime_folder(self._runtime_dir, environment)
+                self._opened = _Opened(environment, runtime)
+            return self._opened.environment, self._opened.runtime
+
+    def close(self) -> None:
+        """Remove the sockets."""
+        shutil.rmtree(self.sockets, ignore_errors=True)

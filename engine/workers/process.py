@@ -1,0 +1,168 @@
+"""One worker process: start it, read what it prints, say how it ended, end its whole group.
+
+The thread that starts a worker must outlive it: the parent-death signal follows the thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import PluginError
+
+__all__ = ["Launch", "SpawnFailed", "WorkerProcess"]
+
+log = logging.getLogger(__name__)
+_TAIL_LINES = 40
+_MAX_LINE_BYTES = 4096
+_READ_BYTES = 65536
+_REAP_TIMEOUT_S = 5.0
+
+
+class SpawnFailed(PluginError):
+    """The operating system did not start the worker."""
+
+    code = "spawn_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start a worker.
+
+    Args:
+        interpreter: the Python of the plugin's environment.
+        runtime: the folder that carries our code.
+        document: the packed launch document; it reaches the worker by an inherited descriptor,
+            because it holds the token.
+        variables: the whole environment of the process.
+        directory: its working directory.
+    """
+
+    interpreter: Path
+    runtime: Path
+    document: bytes
+    variables: Mapping[str, str]
+    directory: Path
+
+
+class WorkerProcess:
+    """A running worker; made and used by the one thread that drives it."""
+
+    def __init__(self, launch: Launch, label: str) -> None:
+        """Start the process.
+
+        Raises:
+            SpawnFailed: it could not be started.
+        """
+        self._label = label
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._partial = b""
+        document = os.memfd_create("launch", os.MFD_CLOEXEC)
+        self.output, printing_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            os.write(document, launch.document)
+            os.lseek(document, 0, os.SEEK_SET)
+            self._child = _popen(launch, document, printing_end)
+        except BaseException:
+            os.close(self.output)
+            raise
+        finally:
+            os.close(document)
+            os.close(printing_end)
+        os.set_blocking(self.output, False)
+        self.pid = self._child.pid
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def __repr__(self) -> str:
+        """Describe the process in a sentence."""
+        return f"<WorkerProcess {self.pid} of {self._label}: {self.ending() or 'running'}>"
+
+    def read_output(self) -> bool:
+        """Take what the process has printed; return whether more can come."""
+        try:
+            chunk = os.read(self.output, _READ_BYTES)
+        except BlockingIOError:
+            return True
+        *lines, self._partial = (self._partial + chunk).split(b"\n")
+        for line in lines:
+            self._note(line)
+        if len(self._partial) > _MAX_LINE_BYTES or (not chunk and self._partial):
+            self._note(self._partial)
+            self._partial = b""
+        return bool(chunk)
+
+    def ending(self) -> str | None:
+        """Return how the process ended, in words, or None while it runs."""
+        status = self._child.poll()
+        if status is None:
+            return None
+        if status < 0:
+            return f"killed by {_signal_name(-status)}"
+        return f"exited with status {status}"
+
+    def has_ended(self, within_s: float) -> bool:
+        """Wait for the end of the process."""
+        return bool(select.select([self.pidfd], [], [], within_s)[0])
+
+    def last_words(self) -> str:
+        """Return the last lines that the process printed."""
+        return "\n".join(self._tail)
+
+    def end(self) -> None:
+        """Kill the process and all that it started in its group, and reap it."""
+        # The leader is reaped only after this, so the group id cannot belong to anybody else.
+        if self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        try:
+            self._child.wait(_REAP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            log.exception("a killed worker does not end", extra={"pid": self.pid})
+
+    def close(self) -> None:
+        """Release the descriptors."""
+        while self._drain_once():
+            pass
+        os.close(self.pidfd)
+        os.close(self.output)
+
+    def _drain_once(self) -> bool:
+        readable = select.select([self.output], [], [], 0)[0]
+        return bool(readable) and self.read_output()
+
+    def _note(self, line: bytes) -> None:
+        text = line[:_MAX_LINE_BYTES].decode(errors="replace")
+        self._tail.append(text)
+        log.info("plugin output: %s", text, extra={"trigger": self._label})
+
+
+def _popen(launch: Launch, document: int, printing_end: int) -> subprocess.Popen[bytes]:
+    command = [str(launch.interpreter), "-I", "-S", str(launch.runtime), str(document)]
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=printing_end,
+            stderr=printing_end,
+            pass_fds=(document,),
+            env=dict(launch.variables),
+            cwd=launch.directory,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SpawnFailed(f"cannot start {launch.interpreter}: {error}") from error
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

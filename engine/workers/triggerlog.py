@@ -1,0 +1,59 @@
+"""What a trigger has to say: to the server log and to `system.processing_engine_logs`."""
+
+from __future__ import annotations
+
+import logging
+from typing import assert_never
+
+from engine.clock import Clock
+from engine.logs import LogRing
+from engine.model.trigger import Kind
+
+__all__ = ["TriggerLog"]
+
+log = logging.getLogger(__name__)
+_LEVELS = {"INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
+
+
+class TriggerLog:
+    """The log of one trigger; any thread may call."""
+
+    def __init__(self, ring: LogRing, clock: Clock, trigger_name: str, kind: Kind) -> None:
+        self._ring = ring
+        self._clock = clock
+        self._trigger_name = trigger_name
+        self._context = _context(kind)
+
+    def plugin_line(self, level: str, text: str, time_ns: int) -> None:
+        """Record a line of the plugin; its clock is not trusted further than the order it gives."""
+        now_ns = self._clock.now_ns()
+        self._record(level, text, min(time_ns, now_ns))
+
+    def engine_line(self, level: str, text: str) -> None:
+        """Record a line of our own."""
+        self._record(level, text, self._clock.now_ns())
+
+    def record_failure(self, text: str) -> None:
+        """Record why a run, or the worker itself, failed."""
+        self.engine_line("ERROR", f"error {self._context}: {text}")
+
+    def _record(self, level: str, text: str, time_ns: int) -> None:
+        self._ring.add(time_ns, self._trigger_name, level, text)
+        log.log(
+            _LEVELS.get(level, logging.INFO),
+            "processing engine: %s",
+            text,
+            extra={"trigger": self._trigger_name},
+        )
+
+
+def _context(kind: Kind) -> str:
+    match kind:
+        case Kind.WAL:
+            return "executing wal plugin"
+        case Kind.SCHEDULE:
+            return "executing schedule plugin"
+        case Kind.REQUEST:
+            return "running request plugin"
+        case _:
+            assert_never(kind)

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.model.event import Crashed, Failed, ProtocolBroken, Succeeded, TimedOut
+from engine.model.trigger import ErrorBehavior
+from engine.workers import moves
+from engine.workers.lifecycle import step
+
+DONE = Succeeded((), None)
+
+
+def policy(
+    behavior: ErrorBehavior = ErrorBehavior.LOG, *, is_request: bool = False
+) -> moves.Policy:
+    return moves.Policy(behavior, is_request=is_request, max_deaths=3, max_attempts=4)
+
+
+def running(**changes: int) -> moves.State:
+    return moves.State(moves.Phase.RUNNING, has_worker=True, has_event=True, **changes)
+
+
+def recorded(step_: moves.Step) -> list[str]:
+    return [effect.text for effect in step_.effects if isinstance(effect, moves.RecordError)]
+
+
+def test_an_event_goes_from_arrival_over_commit_back_to_waiting() -> None:
+    state = moves.State(moves.Phase.READY, has_worker=True)
+
+    arrived = step(state, moves.WorkArrived(), policy())
+    ran = step(arrived.state, moves.Ran(DONE), policy())
+    committed = step(ran.state, moves.Committed(), policy())
+
+    assert arrived.action == moves.RunEvent()
+    assert ran.action == moves.Commit(DONE)
+    assert committed.action == moves.AwaitWork()
+    assert committed.state == state
+
+
+def test_a_failed_run_under_log_is_recorded_and_passed_over() -> None:
+    after = step(running(), moves.Ran(Failed("ValueError: x", "line 3")), policy())
+
+    assert recorded(after) == ["ValueError: x\nline 3"]
+    assert after.action == moves.Commit(None)
+
+
+def test_a_failed_run_under_retry_keeps_the_event_until_the_attempts_are_used_up() -> None:
+    state = running()
+    actions = []
+    for _ in range(4):
+        after = step(state, moves.Ran(Failed("ValueError: x", "")), policy(ErrorBehavior.RETRY))
+        actions.append(after.action)
+        state = after.state
+        if isinstance(after.action, moves.Pause):
+            state = step(state, moves.PauseOver(), policy(ErrorBehavior.RETRY)).state
+
+    assert actions == [moves.Pause(2), moves.Pause(3), moves.Pause(4), moves.Commit(None)]
+    assert "given up after 4 attempts" in recorded(after)[-1]
+
+
+def test_a_failed_run_under_disable_ends_the_trigger_and_persists_it() -> None:
+    after = step(running(), moves.Ran(Failed("ValueError: x", "")), policy(ErrorBehavior.DISABLE))
+
+    assert moves.PersistDisabled() in after.effects
+    assert after.action == moves.End()
+
+
+def test_a_death_delivers_the_event_again_until_the_limit_whatever_the_policy() -> None:
+    state = running()
+    deaths = []
+    for _ in range(3):
+        after = step(state, moves.Ran(Crashed("killed by SIGSEGV", "")), policy())
+        deaths.append(after.action)
+        state = step(after.state, moves.PauseOver(), policy()).state
+        state = step(state, moves.Started(), policy()).state
+
+    assert deaths == [moves.Pause(1), moves.Pause(2), moves.Commit(None)]
+    assert "it ended the worker 3 times" in recorded(after)[-1]
+
+
+def test_after_a_death_a_fresh_worker_runs_the_same_event() -> None:
+    died = step(running(), moves.Ran(Crashed("exited with status 3", "")), policy())
+    spawned = step(died.state, moves.PauseOver(), policy())
+    started = step(spawned.state, moves.Started(), policy())
+
+    assert spawned.action == moves.Spawn()
+    assert started.action == moves.RunEvent()
+
+
+def test_a_request_whose_worker_dies_is_answered_and_not_repeated() -> None:
+    outcome = Crashed("killed by SIGKILL", "")
+
+    after = step(running(), moves.Ran(outcome), policy(is_request=True))
+
+    assert moves.GiveUpEvent(outcome) in after.effects
+    assert not after.state.has_event
+
+
+def test_a_run_past_its_limit_or_the_protocol_is_killed_and_counts_as_failed() -> None:
+    for outcome in (TimedOut(300.0), ProtocolBroken("garbage")):
+        after = step(running(), moves.Ran(outcome), policy())
+
+        assert after.effects[0] == moves.KillWorker()
+        assert after.action == moves.Commit(None)
+        assert step(after.state, moves.Committed(), policy()).action == moves.Spawn()
+
+
+def test_a_worker_that_does_not_start_is_tried_again_later_and_those_who_wait_are_told() -> None:
+    first = step(moves.State(), moves.StartFailed("no python"), policy(is_request=True))
+    second = step(first.state, moves.StartFailed("no python"), policy(is_request=True))
+
+    assert first.action == moves.Pause(2)
+    assert second.action == moves.Pause(3)
+    assert any(isinstance(effect, moves.RefuseWaiting) for effect in first.effects)
+
+
+def test_a_worker_that_ends_between_events_restarts_at_once_the_first_time_only() -> None:
+    idle = moves.State(moves.Phase.READY, has_worker=True)
+
+    first = step(idle, moves.WorkerLost("killed by SIGKILL", uptime_was_stable=True), policy())
+    again = step(first.state, moves.WorkerLost("exited", uptime_was_stable=False), policy())
+
+    assert first.action == moves.Pause(1)
+    assert again.action == moves.Pause(2)
+
+
+def test_a_commit_that_the_log_does_not_take_runs_the_event_again() -> None:
+    state = moves.State(moves.Phase.COMMITTING, has_worker=True, has_event=True)
+
+    failed = step(state, moves.CommitFailed("disk"), policy(ErrorBehavior.DISABLE))
+    again = step(failed.state, moves.PauseOver(), policy())
+
+    assert isinstance(failed.action, moves.Pause)
+    assert again.action == moves.RunEvent()
+
+
+HAPPENINGS = st.one_of(
+    st.just(moves.Wanted()),
+    st.just(moves.Started()),
+    st.just(moves.StartFailed("x")),
+    st.builds(moves.WorkerLost, st.just("x"), st.booleans()),
+    st.just(moves.WorkArrived()),
+    st.just(moves.CodeChanged()),
+    st.just(moves.Committed()),
+    st.just(moves.CommitRefused("x")),
+    st.just(moves.CommitFailed("x")),
+    st.just(moves.PauseOver()),
+    st.builds(
+        moves.Ran,
+        st.sampled_from(
+            [DONE, Failed("x", ""), Crashed("x", ""), TimedOut(1.0), ProtocolBroken("x")]
+        ),
+    ),
+)
+
+
+@given(
+    st.lists(HAPPENINGS, max_size=20),
+    st.sampled_from(ErrorBehavior),
+    st.booleans(),
+)
+def test_from_everywhere_being_unwanted_ends_the_worker(
+    happenings: list[moves.Happening], behavior: ErrorBehavior, is_request: bool
+) -> None:
+    rules = policy(behavior, is_request=is_request)
+    state = moves.State()
+    for happening in happenings:
+        state = step(state, happening, rules).state
+
+    after = step(state, moves.Unwanted(), rules)
+
+    assert after.action == moves.End()
+    assert moves.KillWorker() in after.effects
+
+
+@given(st.lists(HAPPENINGS, max_size=20), st.sampled_from(ErrorBehavior))
+def test_an_event_runs_only_in_a_worker_that_is_up(
+    happenings: list[moves.Happening], behavior: ErrorBehavior
+) -> None:
+    state = moves.State()
+    for happening in happenings:
+        after = step(state, happening, policy(behavior))
+        state = after.state
+        if isinstance(after.action, moves.RunEvent):
+            assert state.has_worker
+            assert state.has_event
