@@ -41,6 +41,7 @@ __all__ = [
     "ProtocolFault",
     "QueryExecutionFailed",
     "QueryRejected",
+    "QueryTooLarge",
     "QueryUnsupported",
     "RunTimedOut",
     "Stopping",
@@ -200,6 +201,13 @@ class QueryUnsupported(UserError):
 
     code = "query_unsupported"
     http_status = 405
+
+
+class QueryTooLarge(UserError):
+    """A query's result, or what it needs on the way, is larger than allowed."""
+
+    code = "query_too_large"
+    http_status = 422
 
 
 class QueryExecutionFailed(EngineFault):

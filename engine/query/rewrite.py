@@ -15,19 +15,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from engine.errors import QueryRejected
 from engine.query.scan import Kind, Token, scan
 
-__all__ = ["Params", "lists_tables", "quoted_name", "rewrite"]
+__all__ = ["Params", "lists_tables", "missing_value", "quoted_name", "rewrite"]
 
 Params = Mapping[str, bool | int | float | str | None]
 
 _INTERVAL = re.compile(r"'\s*interval\s+(.*)'", re.IGNORECASE | re.DOTALL)
 _LISTING = {"describe", "desc"}
 _ENDS_FROM = frozenset(
-    ("where", "group", "having", "order", "limit", "offset", "fetch")
-    + ("union", "except", "intersect", "window", "qualify", "select")
+    {
+        *("where", "group", "having", "order", "limit", "offset", "fetch"),
+        *("union", "except", "intersect", "window", "qualify", "select"),
+    }
 )
 _DISTINCT_FROM = (["is", "distinct"], ["not", "distinct"])
 
@@ -67,10 +70,15 @@ def quoted_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def missing_value(placeholder: str) -> str:
+    """Return the message for a placeholder, as `$host`, that has no parameter."""
+    return f"Error during planning: No value found for placeholder with name {placeholder}"
+
+
 def lists_tables(sql: str) -> bool:
     """Tell whether a statement is SHOW TABLES."""
-    words = [token.lowered for token in scan(sql) if token.kind is not Kind.SPACE]
-    return words[:2] == ["show", "tables"]
+    words = (token.lowered for token in scan(sql) if token.kind is not Kind.SPACE)
+    return list(islice(words, 2)) == ["show", "tables"]
 
 
 def _may_need_rewriting(sql: str) -> bool:
@@ -80,7 +88,7 @@ def _may_need_rewriting(sql: str) -> bool:
 
 def _table_name(name: str, params: Params) -> str:
     if name not in params:
-        raise QueryRejected(f"No value found for placeholder with name ${name}")
+        raise QueryRejected(missing_value(f"${name}"))
     value = params[name]
     if not isinstance(value, str):
         raise QueryRejected(f"parameter ${name} stands for a table, so it must be a string")

@@ -1,0 +1,217 @@
+"""The tables of the schema `system`, computed when a query names them.
+
+A provider is a function of the catalog and the database that is asked; it returns the whole table
+and filters nothing. Parts of the server that this package must not know (plugin files, runs,
+caches) register their own when the server is put together.
+
+Threads: `register` before the first query, `tables` from any thread; providers must allow that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from engine.catalog.state import Catalog, Database
+from engine.logs import LogRing
+from engine.model.names import INTERNAL_DATABASE
+from engine.model.schema import TIME, ColumnType
+from engine.model.spec import spec_json
+from engine.query.mentions import Mentions
+
+__all__ = ["Provider", "SystemTables"]
+
+Provider = Callable[[Catalog, Database], pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    provider: Provider
+    internal_only: bool
+
+
+class SystemTables:
+    """All system tables by name."""
+
+    def __init__(self, logs: LogRing) -> None:
+        self._registered: dict[str, _Registered] = {}
+        self.register("processing_engine_triggers", _triggers)
+        self.register("processing_engine_trigger_arguments", _arguments)
+        self.register("processing_engine_logs", lambda _catalog, _database: _logs(logs))
+        self.register("influxdb_schema", _columns)
+        self.register("last_caches", lambda _catalog, _database: _LAST_CACHES.empty_table())
+        self.register("distinct_caches", lambda _catalog, _database: _DISTINCT_CACHES.empty_table())
+        self.register("parquet_files", lambda _catalog, _database: _PARQUET_FILES.empty_table())
+        self.register("databases", _databases, internal_only=True)
+        self.register("tables", _tables, internal_only=True)
+
+    def register(self, name: str, provider: Provider, *, internal_only: bool = False) -> None:
+        """Add a table, or replace one.
+
+        Args:
+            name: lower case, without the schema.
+            provider: called for each query that names the table, from any thread.
+            internal_only: whether only the `_internal` database has it.
+        """
+        self._registered[name] = _Registered(provider, internal_only)
+
+    def tables(self, catalog: Catalog, database: Database, sql: Mentions) -> dict[str, pa.Table]:
+        """Return the tables that a statement may read, or all when it lists tables."""
+        is_internal = database.name == INTERNAL_DATABASE
+        visible = {
+            name: entry.provider
+            for name, entry in self._registered.items()
+            if is_internal or not entry.internal_only
+        }
+        names = list(visible) if sql.lists_catalog else sql.of(visible)
+        return {name: visible[name](catalog, database) for name in names}
+
+
+def _needed(name: str, of: pa.DataType) -> pa.Field:
+    return pa.field(name, of, nullable=False)
+
+
+_TEXT, _COUNT, _NUMBER = pa.utf8(), pa.uint64(), pa.int64()
+_VIEW, _VIEWS, _IDS = pa.string_view(), pa.list_(pa.string_view()), pa.list_(pa.uint16())
+
+_TRIGGERS = pa.schema(
+    [
+        _needed("trigger_name", _TEXT),
+        _needed("plugin_filename", _TEXT),
+        _needed("trigger_specification", _TEXT),
+        _needed("disabled", pa.bool_()),
+        _needed("error_behavior", _TEXT),
+    ]
+)
+_ARGUMENTS = pa.schema(
+    [
+        _needed("trigger_name", _TEXT),
+        _needed("argument_key", _TEXT),
+        _needed("argument_value", _TEXT),
+    ]
+)
+_LOGS = pa.schema(
+    [
+        _needed("event_time", pa.timestamp("ns")),
+        _needed("trigger_name", _TEXT),
+        _needed("log_level", _TEXT),
+        _needed("log_text", _TEXT),
+    ]
+)
+_COLUMNS = pa.schema(
+    [_needed("measurement", _VIEW), _needed("key", _VIEW), _needed("data_type", _VIEW)]
+)
+_DATABASES = pa.schema(
+    [
+        _needed("database_name", _VIEW),
+        pa.field("retention_period_ns", _COUNT),
+        _needed("deleted", pa.bool_()),
+        pa.field("hard_deletion_time", pa.timestamp("s", "UTC")),
+    ]
+)
+_TABLES = pa.schema(
+    [
+        _needed("database_name", _VIEW),
+        _needed("table_name", _VIEW),
+        _needed("column_count", _COUNT),
+        _needed("series_key_columns", _VIEW),
+        _needed("last_cache_count", _COUNT),
+        _needed("distinct_cache_count", _COUNT),
+        _needed("deleted", pa.bool_()),
+        pa.field("hard_deletion_time", pa.timestamp("s", "UTC")),
+    ]
+)
+_LAST_CACHES = pa.schema(
+    [
+        _needed("table", _VIEW),
+        _needed("name", _VIEW),
+        _needed("key_column_ids", _IDS),
+        _needed("key_column_names", _VIEWS),
+        pa.field("value_column_ids", _IDS),
+        pa.field("value_column_names", _VIEWS),
+        _needed("count", _COUNT),
+        _needed("ttl", _COUNT),
+    ]
+)
+_DISTINCT_CACHES = pa.schema(
+    [
+        _needed("table", _VIEW),
+        _needed("name", _VIEW),
+        _needed("column_ids", _IDS),
+        _needed("column_names", _VIEWS),
+        _needed("max_cardinality", _COUNT),
+        _needed("max_age_seconds", _COUNT),
+    ]
+)
+_PARQUET_FILES = pa.schema(
+    [
+        _needed("table_name", _TEXT),
+        _needed("path", _TEXT),
+        _needed("size_bytes", _COUNT),
+        _needed("row_count", _COUNT),
+        _needed("min_time", _NUMBER),
+        _needed("max_time", _NUMBER),
+    ]
+)
+_KINDS = {
+    ColumnType.TAG: "tag",
+    ColumnType.FLOAT: "float",
+    ColumnType.INTEGER: "integer",
+    ColumnType.UINTEGER: "uinteger",
+    ColumnType.STRING: "string",
+    ColumnType.BOOLEAN: "boolean",
+    ColumnType.TIME: "time",
+}
+
+
+def _triggers(catalog: Catalog, database: Database) -> pa.Table:
+    rows = [
+        (t.name, t.plugin, spec_json(t.spec), t.disabled, t.settings.error_behavior.value)
+        for t in catalog.triggers_of(database.id)
+    ]
+    return _table(_TRIGGERS, rows)
+
+
+def _arguments(catalog: Catalog, database: Database) -> pa.Table:
+    rows = [
+        (trigger.name, key, value)
+        for trigger in catalog.triggers_of(database.id)
+        for key, value in (trigger.arguments or {}).items()
+    ]
+    return _table(_ARGUMENTS, rows)
+
+
+def _logs(logs: LogRing) -> pa.Table:
+    columns = logs.rows()
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, _LOGS, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=_LOGS)
+
+
+def _columns(_catalog: Catalog, database: Database) -> pa.Table:
+    rows = []
+    for name, table in sorted(database.tables.items()):
+        types = {TIME: ColumnType.TIME, **{c.name: c.type for c in table.schema.columns}}
+        rows += [(name, column, _KINDS[types[column]]) for column in sorted(types)]
+    return _table(_COLUMNS, rows)
+
+
+def _databases(catalog: Catalog, _database: Database) -> pa.Table:
+    rows = [(name, d.retention_ns, False, None) for name, d in sorted(catalog.databases.items())]
+    return _table(_DATABASES, rows)
+
+
+def _tables(catalog: Catalog, _database: Database) -> pa.Table:
+    rows = []
+    for database_name, database in sorted(catalog.databases.items()):
+        for name, table in sorted(database.tables.items()):
+            count, key = len(table.schema.columns) + 1, ",".join(table.schema.tags)
+            rows.append((database_name, name, count, key, 0, 0, False, None))
+    return _table(_TABLES, rows)
+
+
+def _table(schema: pa.Schema, rows: Sequence[tuple[object, ...]]) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

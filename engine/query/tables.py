@@ -1,0 +1,145 @@
+"""The query service: from a database's name and SQL to an Arrow table.
+
+It rewrites the SQL, takes a snapshot of what the statement may read, and has it executed in a pool
+of a few threads, because more queries at once than cores gain nothing. A table that the SQL does
+not name costs a search for its name and nothing else.
+
+Threads: `submit`, `run` and `stop` from any; `_lock` guards the count of pending queries. The
+snapshot is taken in the pool's thread, so a query sees all that was there when it began to run.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from functools import partial
+
+import pyarrow as pa
+
+from engine.catalog.state import Database
+from engine.catalog.store import CatalogStore
+from engine.clock import Clock, SystemClock
+from engine.errors import Busy, Stopping
+from engine.query.executor import Limits, QuerySnapshot, TableSnapshot, execute
+from engine.query.mentions import Mentions
+from engine.query.pruning import TimeRange, rows_within
+from engine.query.query_log import QueryLog, QueryRecord
+from engine.query.rewrite import Params, rewrite
+from engine.query.system_tables import SystemTables
+from engine.storage.buffer import HotBuffer
+
+__all__ = ["QueryService"]
+
+
+class QueryService:
+    """Queries of all databases; see the module for threads."""
+
+    def __init__(  # noqa: PLR0913 (three sources and four settings, each with a default)
+        self,
+        catalog: CatalogStore,
+        buffer: HotBuffer,
+        system: SystemTables,
+        workers: int = 2,
+        max_pending: int = 128,
+        *,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._buffer = buffer
+        self._system = system
+        self._max_pending = max_pending
+        self._limits = limits or Limits()
+        self._clock = clock or SystemClock()
+        self._log = QueryLog(self._clock)
+        system.register("queries", self._log.table)
+        self._lock = threading.Lock()
+        self._pending: set[Future[pa.Table]] = set()
+        self._is_stopped = False
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="query")
+
+    def __repr__(self) -> str:
+        """Describe the service in a sentence."""
+        with self._lock:
+            state = "stopped" if self._is_stopped else f"{len(self._pending)} queries pending"
+        return f"<QueryService: {state}>"
+
+    def submit(self, database: str, sql: str, params: Params | None = None) -> Future[pa.Table]:
+        """Run one statement in the pool.
+
+        Args:
+            database: name.
+            sql: as users write it.
+            params: values of its placeholders by name.
+
+        Returns:
+            A future of the result; it fails as `engine.query.executor.execute` does, and with
+            `DatabaseNotFound` when the database has gone in between.
+
+        Raises:
+            DatabaseNotFound: at once.
+            Busy: too many queries wait.
+            Stopping: after `stop`.
+        """
+        database_id = self._catalog.catalog.database(database).id
+        with self._lock:
+            if self._is_stopped:
+                raise Stopping
+            if len(self._pending) >= self._max_pending:
+                raise Busy(f"{self._max_pending} queries are waiting already; try again later")
+            record = self._log.received(database_id, sql)
+            work = partial(self._execute, record, database, sql, params or {})
+            future = self._pool.submit(work)
+            self._pending.add(future)
+        future.add_done_callback(partial(self._done, record))
+        return future
+
+    def run(self, database: str, sql: str, params: Params | None = None) -> pa.Table:
+        """Do as `submit` and wait for the result; not to be called from the pool."""
+        return self.submit(database, sql, params).result()
+
+    def stop(self, timeout_s: float = 10.0) -> bool:
+        """Refuse new queries, drop those that wait, and wait for those that run.
+
+        Returns:
+            Whether all have ended within the limit.
+        """
+        with self._lock:
+            self._is_stopped = True
+            pending = set(self._pending)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return not wait(pending, timeout_s).not_done
+
+    def _execute(self, record: QueryRecord, database: str, sql: str, params: Params) -> pa.Table:
+        self._log.taken(record)
+        rewritten, bound = rewrite(sql, params)
+        snapshot = self._snapshot(database, Mentions(rewritten))
+        return execute(snapshot, rewritten, bound, self._limits)
+
+    def _done(self, record: QueryRecord, future: Future[pa.Table]) -> None:
+        with self._lock:
+            self._pending.discard(future)
+        try:
+            failed = future.exception() is not None
+        except CancelledError:
+            self._log.done(record, "cancel")
+            return
+        self._log.done(record, "fail" if failed else "success")
+
+    def _snapshot(self, name: str, sql: Mentions) -> QuerySnapshot:
+        catalog = self._catalog.catalog
+        database = catalog.database(name)
+        tables = {}
+        if sql.lists_catalog:
+            tables = {n: TableSnapshot(t.schema.arrow) for n, t in database.tables.items()}
+        for mentioned in sql.of(database.tables):
+            tables[mentioned] = self._rows(database, mentioned)
+        return QuerySnapshot(name, tables, self._system.tables(catalog, database, sql))
+
+    def _rows(self, database: Database, name: str) -> TableSnapshot:
+        table = database.tables[name]
+        batches = self._buffer.snapshot(table.id, table.schema)
+        if database.retention_ns is not None:
+            oldest_ns = self._clock.now_ns() - database.retention_ns
+            batches = rows_within(batches, TimeRange(low_ns=oldest_ns))
+        return TableSnapshot(table.schema.arrow, batches)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from engine.catalog.change import (
+    Change,
+    CreateDatabase,
+    CreateTable,
+    CreateTrigger,
+    apply_all,
+)
+from engine.catalog.state import Catalog
+from engine.logs import LogRing
+from engine.model.schema import Column, ColumnType
+from engine.model.spec import AllTablesSpec, EverySpec
+from engine.model.trigger import ErrorBehavior, Trigger, TriggerSettings
+from engine.query.mentions import Mentions
+from engine.query.system_tables import SystemTables
+
+SETTINGS = TriggerSettings(error_behavior=ErrorBehavior.RETRY)
+CHANGES: list[Change] = [
+    CreateDatabase(1, "db", 5),
+    CreateTable(2, 1, "cpu", (Column("host", ColumnType.TAG), Column("Used", ColumnType.FLOAT))),
+    CreateTrigger(
+        Trigger(3, 1, "t1", "a.py", AllTablesSpec(), SETTINGS, {"k": "v", "l": "w"}, False, 1)
+    ),
+    CreateTrigger(Trigger(4, 1, "t2", "gh:b", EverySpec(10**10), TriggerSettings(), None, True, 1)),
+    CreateDatabase(5, "other"),
+]
+CATALOG = apply_all(Catalog.empty("uuid"), CHANGES, 1)
+
+
+def table(name: str, database: str = "db", logs: LogRing | None = None) -> pa.Table:
+    system = SystemTables(logs or LogRing())
+    return system.tables(CATALOG, CATALOG.database(database), Mentions(f"system.{name}"))[name]
+
+
+def rows(name: str, database: str = "db") -> list[tuple[object, ...]]:
+    return [tuple(row.values()) for row in table(name, database).to_pylist()]
+
+
+def test_triggers_show_their_specification_as_json() -> None:
+    assert rows("processing_engine_triggers") == [
+        ("t1", "a.py", '"all_tables_wal_write"', False, "retry"),
+        ("t2", "gh:b", '{"every":{"duration":{"secs":10,"nanos":0}}}', True, "log"),
+    ]
+    assert rows("processing_engine_triggers", "other") == []
+
+
+def test_each_argument_is_a_row() -> None:
+    assert rows("processing_engine_trigger_arguments") == [("t1", "k", "v"), ("t1", "l", "w")]
+
+
+def test_logs_are_those_of_all_databases() -> None:
+    ring = LogRing()
+    ring.add(5, "t1", "INFO", "hello")
+    ring.add(6, "elsewhere", "ERROR", "ü")
+
+    logs = table("processing_engine_logs", "other", ring)
+
+    assert logs.drop_columns(["event_time"]).to_pylist() == [
+        {"trigger_name": "t1", "log_level": "INFO", "log_text": "hello"},
+        {"trigger_name": "elsewhere", "log_level": "ERROR", "log_text": "ü"},
+    ]
+    assert logs.column("event_time").cast(pa.int64()).to_pylist() == [5, 6]
+
+
+def test_schema_lists_each_column_of_each_table() -> None:
+    assert rows("influxdb_schema") == [
+        ("cpu", "Used", "float"),
+        ("cpu", "host", "tag"),
+        ("cpu", "time", "time"),
+    ]
+
+
+def test_databases_and_tables_stand_in_the_internal_database() -> None:
+    assert rows("databases", "_internal") == [
+        ("_internal", None, False, None),
+        ("db", 5, False, None),
+        ("other", None, False, None),
+    ]
+    assert rows("tables", "_internal") == [("db", "cpu", 3, "host", 0, 0, False, None)]
+    with pytest.raises(KeyError):
+        table("databases")
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("last_caches", "ttl"),
+        ("distinct_caches", "max_age_seconds"),
+        ("parquet_files", "max_time"),
+    ],
+)
+def test_what_is_not_there_yet_has_columns_and_no_rows(name: str, last: str) -> None:
+    found = table(name)
+
+    assert (found.num_rows, found.schema.names[-1]) == (0, last)
+
+
+def test_only_tables_that_are_named_are_computed() -> None:
+    system = SystemTables(LogRing())
+    calls: list[str] = []
+
+    def provider(_catalog: object, database: object) -> pa.Table:
+        calls.append("called")
+        return pa.table({"a": [1]})
+
+    system.register("mine", provider)
+    database = CATALOG.database("db")
+
+    assert system.tables(CATALOG, database, Mentions("SELECT 1")) == {}
+    assert calls == []
+    assert list(system.tables(CATALOG, database, Mentions("SELECT a FROM system.MINE"))) == ["mine"]
+    assert "mine" in system.tables(CATALOG, database, Mentions("SHOW TABLES"))
