@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -134,3 +135,25 @@ class FaultyDisk(Disk):
         error = planned.pop(0) if planned else None
         if error is not None:
             raise error
+
+
+class GatedDisk(FaultyDisk):
+    """A disk whose next sync, once the gate is shut, waits until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+        self._gate = threading.Event()
+        self._gate.set()
+
+    def shut(self) -> None:
+        self.reached.clear()
+        self._gate.clear()
+
+    def open_gate(self) -> None:
+        self._gate.set()
+
+    def sync(self, descriptor: int) -> None:
+        self.reached.set()
+        assert self._gate.wait(10)
+        super().sync(descriptor)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from engine.model.entry import (
     CheckpointEntry,
     Client,
+    Entry,
     IdempotenceKey,
     Position,
     Run,
@@ -53,21 +54,25 @@ def _column_values(
     return st.lists(st.none() | values, min_size=count, max_size=count)
 
 
-_log_tables = st.lists(st.builds(TableRows, st.just(1), _few_ids, log_rows()), max_size=3).map(
-    tuple
-)
+_tables = st.builds(TableRows, st.just(1), _few_ids, log_rows())
+_log_tables = st.lists(_tables, max_size=3).map(tuple)
 _runs = st.builds(Run, _ids, st.text(max_size=20))
 _causes = st.lists(_ids, max_size=4).map(tuple)
 _spans = st.tuples(_ids, _ids)
 _positions = st.builds(Position, _ids, st.lists(_spans, max_size=3).map(tuple))
 _keys = st.builds(IdempotenceKey, _few_ids, st.integers(0, 50), st.integers(0, 50), _few_ids)
 
-write_entries = st.builds(
-    WriteEntry, st.builds(Client) | _runs, _ids, _causes, st.none() | _keys, _log_tables
-)
-run_entries = st.builds(
-    RunEntry, _runs, _ids, _causes, st.none() | _positions | st.builds(Tick, _times_ns), _log_tables
-)
+_progress = st.none() | _positions | st.builds(Tick, _times_ns)
+
+
+def _changes(tables: st.SearchStrategy[tuple[TableRows, ...]]) -> st.SearchStrategy[Entry]:
+    origins = st.builds(Client) | _runs
+    writes = st.builds(WriteEntry, origins, _ids, _causes, st.none() | _keys, tables)
+    return writes | st.builds(RunEntry, _runs, _ids, _causes, _progress, tables)
+
+
+changes = _changes(_log_tables)
+changes_without_rows = _changes(st.just(()))
 checkpoint_entries = st.builds(
     CheckpointEntry,
     st.dictionaries(_ids, _positions, max_size=3),
@@ -75,4 +80,4 @@ checkpoint_entries = st.builds(
     st.dictionaries(_ids, _spans, max_size=3),
     st.lists(_keys, max_size=3).map(tuple),
 )
-log_entries = write_entries | run_entries | checkpoint_entries
+log_entries = changes | checkpoint_entries
