@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from engine.catalog.objects import LocalObjects
+from engine.catalog.store import CatalogStore
+from engine.clock import ManualClock
+from engine.errors import Busy, EmptyWrite, HotBufferFull, InvalidParameter
+from engine.ingest.transaction import PluginWriter, RunIdentity, WriteRefused
+from engine.ingest.writer import LinesRejected, Writer, WriteReport, WriteRequest
+from engine.lineprotocol import Precision
+from engine.model.entry import (
+    Client,
+    Entry,
+    IdempotenceKey,
+    Position,
+    Run,
+    RunEntry,
+    TableRows,
+    WriteEntry,
+)
+from engine.model.event import BufferedLines
+
+
+class MemoryLog:
+    """Takes entries at once, or keeps their writers waiting."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.waiting: list[Future[int]] = []
+        self.is_slow = False
+
+    def submit(self, entry: Entry) -> Future[int]:
+        self.entries.append(entry)
+        durable: Future[int] = Future()
+        if self.is_slow:
+            self.waiting.append(durable)
+        else:
+            durable.set_result(len(self.entries))
+        return durable
+
+    def tables(self) -> list[TableRows]:
+        return [table for entry in self.entries for table in entry.tables]
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> CatalogStore:
+    return CatalogStore.open(LocalObjects(tmp_path))
+
+
+@pytest.fixture
+def writer(catalog: CatalogStore, log: MemoryLog) -> Iterator[Writer]:
+    writer = Writer(
+        catalog,
+        log,
+        ManualClock(1_700_000_000_000_000_000),
+        buffered_bytes=lambda: 1_000_000 if len(log.entries) >= 100 else 0,
+        hot_buffer_bytes=1_000_000,
+        max_pending_bytes=1000,
+    )
+    yield writer
+    writer.stop()
+
+
+def write(writer: Writer, body: bytes | str, *, partial: bool = True) -> Future[WriteReport]:
+    content = body.encode() if isinstance(body, str) else body
+    return writer.submit(WriteRequest("db", content, Precision.NANOSECOND, partial))
+
+
+def test_a_write_makes_database_table_and_columns_and_one_entry(
+    writer: Writer, catalog: CatalogStore, log: MemoryLog
+) -> None:
+    report = write(writer, "cpu,host=a v=1 1\nmem free=2i 2\ncpu,host=b v=3 3").result(5)
+
+    tables = catalog.catalog.database("db").tables
+    assert report == WriteReport(3, (), limit_hit=False)
+    [entry] = log.entries
+    assert isinstance(entry, WriteEntry)
+    assert entry.origin == Client()
+    assert {t.table_id: t.rows.num_rows for t in entry.tables} == {
+        tables["cpu"].id: 2,
+        tables["mem"].id: 1,
+    }
+
+
+def test_good_lines_land_and_bad_ones_are_told_with_number_and_text(
+    writer: Writer, log: MemoryLog
+) -> None:
+    report = write(writer, "cpu v=1 1\nnonsense\ncpu v=2i 2\ncpu v=3 3").result(5)
+
+    assert report.rows == 2
+    assert [(line.number, line.text) for line in report.rejected] == [
+        (2, "nonsense"),
+        (3, "cpu v=2i 2"),
+    ]
+    assert "expected iox::column_type::field::float" in report.rejected[1].reason
+    assert log.tables()[0].rows["time"].cast("int64").to_pylist() == [1, 3]
+
+
+def test_one_bad_line_of_a_strict_write_leaves_nothing_behind(
+    writer: Writer, catalog: CatalogStore, log: MemoryLog
+) -> None:
+    with pytest.raises(LinesRejected) as refused:
+        write(writer, "cpu v=1 1\nnonsense", partial=False).result(5)
+
+    assert [line.number for line in refused.value.rejected] == [2]
+    assert log.entries == []
+    assert "db" not in catalog.catalog.databases
+
+
+def test_only_bad_lines_write_nothing_and_make_nothing(
+    writer: Writer, catalog: CatalogStore, log: MemoryLog
+) -> None:
+    report = write(writer, "nonsense").result(5)
+
+    assert (report.rows, len(report.rejected)) == (0, 1)
+    assert log.entries == []
+    assert "db" not in catalog.catalog.databases
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [(b"", EmptyWrite), (b"# a comment\n\n", EmptyWrite), (b"cpu v=1\xff", InvalidParameter)],
+)
+def test_an_empty_or_unreadable_body_is_refused(
+    writer: Writer, body: bytes, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        write(writer, body).result(5)
+
+
+def test_too_many_bytes_on_their_way_are_refused_until_some_are_durable(
+    writer: Writer, log: MemoryLog
+) -> None:
+    log.is_slow = True
+    first = write(writer, f'cpu s="{"x" * 600}"')
+
+    with pytest.raises(Busy):
+        write(writer, f'cpu s="{"x" * 600}"')
+    while not log.waiting:
+        assert not first.done()
+    log.waiting[0].set_result(1)
+
+    assert first.result(5).rows == 1
+    log.is_slow = False
+    assert write(writer, f'cpu s="{"x" * 600}"').result(5).rows == 1
+
+
+def test_a_full_buffer_refuses_writes(writer: Writer, log: MemoryLog) -> None:
+    log.entries += [WriteEntry(Client(), 1, (), None, ())] * 100
+
+    with pytest.raises(HotBufferFull, match="--hot-buffer-limit"):
+        write(writer, "cpu v=1")
+
+
+WHO = RunIdentity(Run(9, "run"), "db", 1, (4, 9))
+
+
+def test_all_lines_of_a_run_and_its_progress_are_one_entry(
+    writer: Writer, catalog: CatalogStore, log: MemoryLog
+) -> None:
+    lines = [
+        BufferedLines(None, "a v=1 1"),
+        BufferedLines("other", "b v=1 1"),
+        BufferedLines("db", "a v=2 2\na v=3 3"),
+    ]
+
+    PluginWriter(writer).commit_run(WHO, lines, Position(12))
+
+    [entry] = log.entries
+    assert isinstance(entry, RunEntry)
+    assert (entry.origin, entry.causes, entry.progress) == (WHO.run, (4, 9), Position(12))
+    assert {
+        catalog.catalog.table_by_id(table.table_id).name: table.rows.num_rows
+        for table in entry.tables
+    } == {"a": 3, "b": 1}
+
+
+def test_one_bad_line_makes_the_whole_run_fail(writer: Writer, log: MemoryLog) -> None:
+    lines = [BufferedLines("other", "b v=1"), BufferedLines(None, "a v=1\na nonsense")]
+
+    with pytest.raises(WriteRefused, match="error writing back lines to db: Cannot write"):
+        PluginWriter(writer).commit_run(WHO, lines, Position(12))
+
+    assert log.entries == []
+
+
+def test_a_synchronous_write_carries_its_key_and_its_cause(writer: Writer, log: MemoryLog) -> None:
+    key = IdempotenceKey(9, 3, 5, 0)
+
+    PluginWriter(writer).write_now(WHO, BufferedLines(None, "a v=1"), key).result(5)
+
+    [entry] = log.entries
+    assert isinstance(entry, WriteEntry)
+    assert (entry.origin, entry.causes, entry.key) == (WHO.run, (4, 9), key)
+
+
+@pytest.mark.parametrize("database", ["_internal", "bad name"])
+def test_a_plugin_cannot_write_everywhere(writer: Writer, log: MemoryLog, database: str) -> None:
+    with pytest.raises(WriteRefused, match=f"line protocol to {database}: "):
+        PluginWriter(writer).write_now(WHO, BufferedLines(database, "a v=1"), None)
+
+    assert log.entries == []

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import queue
+
+from engine.clock import ManualClock, SystemClock
+from engine.model.trigger import EverySpec
+from engine.triggers.scheduler import Scheduler
+
+SECOND_NS = 1_000_000_000
+
+
+def test_a_trigger_is_told_each_time_it_is_due() -> None:
+    told: queue.Queue[tuple[int, int]] = queue.Queue()
+    period_ns = SECOND_NS // 50
+    scheduler = Scheduler(SystemClock(), lambda trigger, due: told.put((trigger, due)))
+    scheduler.start()
+    try:
+        scheduler.add(7, EverySpec(period_ns))
+        told.get(timeout=5)  # what was missed before
+        fires = [told.get(timeout=5) for _ in range(3)]
+    finally:
+        scheduler.stop()
+
+    assert all(trigger == 7 and due % period_ns == 0 for trigger, due in fires)
+    assert fires == sorted(fires)
+
+
+def test_a_jump_of_the_clock_is_told_once() -> None:
+    told: queue.Queue[tuple[int, int]] = queue.Queue()
+    clock = ManualClock(10 * SECOND_NS)
+    scheduler = Scheduler(clock, lambda trigger, due: told.put((trigger, due)))
+    scheduler.add(7, EverySpec(SECOND_NS))
+    assert told.get(timeout=5) == (7, 10 * SECOND_NS)
+
+    clock.advance(3600)
+    scheduler.start()
+    try:
+        assert told.get(timeout=5) == (7, 11 * SECOND_NS)
+        scheduler.add(8, EverySpec(SECOND_NS))
+        assert told.get(timeout=5) == (8, 3610 * SECOND_NS)
+    finally:
+        scheduler.stop()
+
+    assert told.empty()
+
+
+def test_a_removed_trigger_is_told_no_more() -> None:
+    told: queue.Queue[tuple[int, int]] = queue.Queue()
+    clock = ManualClock(10 * SECOND_NS)
+    scheduler = Scheduler(clock, lambda trigger, due: told.put((trigger, due)))
+    for trigger in (7, 8):
+        scheduler.add(trigger, EverySpec(SECOND_NS))
+        told.get(timeout=5)
+
+    scheduler.remove(7)
+    clock.advance(1)
+    scheduler.start()
+    try:
+        assert told.get(timeout=5) == (8, 11 * SECOND_NS)
+    finally:
+        scheduler.stop()
+
+    assert told.empty()

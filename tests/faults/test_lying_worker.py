@@ -1,0 +1,195 @@
+"""A worker process that breaks the wire protocol: it is found out, and nothing hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import zmq
+
+from engine.cache import GlobalCache
+from engine.clock import SystemClock
+from engine.ingest.transaction import RunIdentity
+from engine.model.entry import Run
+from engine.model.event import Crashed, Outcome, ProtocolBroken, Succeeded, TimedOut
+from engine.model.trigger import RequestSpec, Trigger, TriggerSettings
+from engine.plugins.environments import Environment
+from engine.workers.callbacks import Callbacks, RunContext
+from engine.workers.conversation import GreetingFailed, RunLimits
+from engine.workers.nudge import Nudge
+from engine.workers.premises import Premises
+from engine.workers.spawn import Spawner, Worker
+from worker.wire.messages import RequestRun
+
+# A worker that speaks the protocol until its behaviour says otherwise.
+MAIN = """\
+import os, sys, time
+sys.path.insert(0, {runtime!r})
+import msgpack, zmq
+from worker.launch import read_launch
+from worker.wire import Session, decode, encode
+from worker.wire import messages as m
+
+launch = read_launch(int(sys.argv[1]))
+context = zmq.Context()
+socket = context.socket(zmq.PAIR)
+socket.connect(launch.endpoints[0])
+def say(message): socket.send(encode(message))
+def hello(**changes):
+    fields = dict(token=launch.token, protocol=1, api=1, pid=os.getpid(), python="3", lane=0)
+    say(m.Hello(**{{**fields, **changes}}))
+def up():
+    hello()
+    socket.recv()
+    say(m.Ready())
+    socket.recv()
+def forever():
+    while True: time.sleep(60)
+{behaviour}
+forever()
+"""
+
+
+@dataclass
+class Liar:
+    """Starts workers with a behaviour."""
+
+    folder: Path
+    premises: Premises
+    runtime: Path
+    environment: Environment
+
+    def start(self, behaviour: str) -> Worker:
+        main = self.folder / "__main__.py"
+        main.write_text(MAIN.format(runtime=str(self.runtime), behaviour=behaviour))
+        premises = _LyingPremises(self.premises, self.environment, self.folder)
+        trigger = Trigger(1, 1, "liar", "x.py", RequestSpec("x"), TriggerSettings(), None, False, 1)
+        callbacks = Callbacks(None, None, GlobalCache(SystemClock()))
+        spawner = Spawner(premises, callbacks, trigger, "db")
+        return spawner.spawn(Nudge(), is_stopping=lambda: False, log=lambda *_: None)
+
+
+class _LyingPremises:
+    """Premises whose runtime folder is the liar's."""
+
+    def __init__(self, real: Premises, environment: Environment, folder: Path) -> None:
+        self.context = real.context
+        self.sockets = real.sockets
+        self.plugin_dir = real.plugin_dir
+        self.limits = real.limits
+        self.mirror_value_bytes = real.mirror_value_bytes
+        self.environment = lambda: (environment, folder)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Worker]]:
+    base = tmp_path_factory.mktemp("liar")
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    premises = Premises(
+        context,
+        plugin_dir=base / "plugins",
+        environment_dir=base / "plugins" / ".venv",
+        runtime_dir=base / "runtime",
+        limits=RunLimits(start_s=3.0, run_s=2.0, cancel_grace_s=0.5),
+        mirror_value_bytes=1024,
+    )
+    environment, runtime = premises.environment()
+    folder = base / "lies"
+    folder.mkdir()
+    started: list[Worker] = []
+
+    def begin(behaviour: str) -> Worker:
+        worker = Liar(folder, premises, runtime, environment).start(behaviour)
+        started.append(worker)
+        return worker
+
+    yield begin
+    for worker in started:
+        worker.end()
+    premises.close()
+    context.term()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("hello(token=b'x' * 32)", "token"),
+        ("hello(protocol=99)", "protocol 99"),
+        ("socket.send(b'garbage')", ""),
+        ("say(m.Ready())", "Ready"),
+        ("hello(); socket.recv(); say(m.Result(None, None))", "Result"),
+        ("socket.send_multipart([b'a', b'b'])", "several frames"),
+        ("socket.close(0)", "closed its connection"),
+        ("print('no module', flush=True); os._exit(4)", "exited with status 4\nno module"),
+        ("pass", "no word from it within 3 s"),
+    ],
+)
+def test_a_worker_that_does_not_greet_properly_is_refused_with_the_reason(
+    start: Callable[[str], Worker], behaviour: str, reason: str
+) -> None:
+    worker = start(behaviour)
+
+    with pytest.raises(GreetingFailed) as refused:
+        worker.greet(0)
+
+    assert reason in str(refused.value)
+
+
+def run(worker: Worker) -> Outcome:
+    worker.greet(0)
+    who = RunIdentity(Run(1, "r"), "db", 1, (1,))
+    return worker.conversation.run(RequestRun("r", {}, {}, b""), RunContext(who, None))
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        "up(); socket.send(b'\\xc1' * 10)",
+        "up(); say(m.Ready())",
+        "up(); say(m.Hello(launch.token, 1, 1, 1, '3', 0))",
+        "up(); socket.send(bytes(70_000_000))",
+        "up(); socket.close(0)",
+        "up(); socket.send_multipart([encode(m.Result(None, None)), b''])",
+    ],
+)
+def test_a_worker_that_breaks_the_protocol_in_a_run_is_found_out(
+    start: Callable[[str], Worker], behaviour: str
+) -> None:
+    assert isinstance(run(start(behaviour)), ProtocolBroken)
+
+
+def test_a_result_is_kept_when_the_worker_ends_right_after_it(
+    start: Callable[[str], Worker],
+) -> None:
+    behaviour = "up(); say(m.Lines(None, 'a v=1')); say(m.Result(None, None)); "
+    worker = start(behaviour + "socket.close(5000); context.term(); os._exit(0)")
+
+    outcome = run(worker)
+
+    assert isinstance(outcome, Succeeded)
+    assert [part.text for part in outcome.lines] == ["a v=1"]
+    assert worker.conversation.rest() == "exited with status 0"
+
+
+def test_a_worker_that_ends_or_falls_silent_in_a_run_is_told_apart(
+    start: Callable[[str], Worker],
+) -> None:
+    died = run(start("up(); print('bye', flush=True); os._exit(9)"))
+    silent = run(start("up()"))
+
+    assert died == Crashed("exited with status 9", "bye")
+    assert silent == TimedOut(2.0)
+
+
+def test_a_flood_of_output_neither_blocks_the_worker_nor_grows_without_bound(
+    start: Callable[[str], Worker],
+) -> None:
+    worker = start(
+        "up()\nfor _ in range(3000): print('x' * 1000)\n"
+        "sys.stdout.flush(); say(m.Result(None, None))"
+    )
+
+    assert isinstance(run(worker), Succeeded)
+    assert len(worker.process.last_words()) <= 40 * 1001
