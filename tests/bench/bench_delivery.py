@@ -13,10 +13,13 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from engine.workers.encode import encode_table
 from worker.rows import rows_of

@@ -1,0 +1,147 @@
+"""Plugins as functions to call.
+
+A single file is compiled once per content and executed for each event in fresh globals, as Core
+does: module state does not survive, and the globals have no `__name__` and no `__file__`. A folder
+is imported once, as a package with its own name.
+
+One `Loader` serves all lanes of a process; its lock guards its fields.
+
+Source: InfluxDB 3 Core plugin API, "What a plugin is" and "Entry points".
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import linecache
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from worker import line_builder
+from worker.api import QueryError
+from worker.wire.messages import Load
+
+__all__ = ["SOURCE_NAME", "Loader", "PluginInvalid", "install_builtins"]
+
+SOURCE_NAME = "<string>"
+_SIGNATURES = {
+    "process_writes": "process_writes(influxdb3_local, table_batches, args=None)",
+    "process_scheduled_call": "process_scheduled_call(influxdb3_local, call_time, args=None)",
+    "process_request": (
+        "process_request(influxdb3_local, query_parameters, request_headers, request_body, "
+        "args=None) -> Tuple[str, Optional[Dict[str, str]]]"
+    ),
+}
+
+
+class PluginInvalid(Exception):
+    """There is nothing to call; the text is the whole message."""
+
+
+def install_builtins() -> None:
+    """Put `LineBuilder` and the errors of the API where every plugin sees them."""
+    for name in line_builder.__all__:
+        kind = getattr(line_builder, name)
+        # So that pickle finds the class after this module has been hidden.
+        kind.__module__ = "builtins"
+        setattr(builtins, name, kind)
+    setattr(builtins, QueryError.__name__, QueryError)
+
+
+class Loader:
+    """Holds the plugin of the trigger."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._load: Load | None = None
+        self._code: CodeType | None = None
+        self._modules: dict[str, ModuleType] = {}
+
+    def load(self, load: Load) -> None:
+        """Take a plugin to run from now on; what is wrong with it shows at the next run."""
+        with self._lock:
+            if load != self._load:
+                self._load, self._code = load, None
+
+    def entry_point(self, name: str) -> Callable[..., object]:
+        """Return the function to call for one event.
+
+        Raises:
+            PluginInvalid: there is no such function, or the package cannot be imported.
+            BaseException: what the plugin's own code raises while it is loaded.
+        """
+        with self._lock:
+            load = self._load
+            if load is None:
+                raise PluginInvalid("no plugin was loaded")
+            if load.folder is not None:
+                names: dict[str, Any] = vars(self._import(load.folder))
+                return _pick(names, name)
+            code = self._compile(load)
+        names = {"__builtins__": builtins}
+        exec(code, names)  # noqa: S102 - running the plugin is what this process is for
+        return _pick(names, name)
+
+    def _compile(self, load: Load) -> CodeType:
+        text = load.text or ""
+        lines = text.splitlines(keepends=True)
+        linecache.cache[SOURCE_NAME] = (len(text), None, lines, SOURCE_NAME)
+        if self._code is None:
+            self._code = compile(text, SOURCE_NAME, "exec", dont_inherit=True)
+        return self._code
+
+    def _import(self, folder: str) -> ModuleType:
+        module = self._modules.get(folder)
+        if module is None:
+            module = self._modules[folder] = _import_package(folder)
+        return module
+
+
+def _pick(names: dict[str, Any], name: str) -> Callable[..., object]:
+    function: Callable[..., object] | None = names.get(name)
+    if function is None:
+        raise PluginInvalid(
+            f"the {name} function is not present in the plugin. "
+            f"Should be defined as: {_SIGNATURES[name]}"
+        )
+    return function
+
+
+def _import_package(folder: str) -> ModuleType:
+    """Import exactly this folder, whatever else has its name."""
+    path = Path(folder).absolute()
+    parent, name = str(path.parent), path.name
+    spec = importlib.util.spec_from_file_location(
+        name, path / "__init__.py", submodule_search_locations=[str(path)]
+    )
+    if spec is None or spec.loader is None:
+        raise PluginInvalid(f"Failed to import plugin module '{name}': it is no package")
+    module = importlib.util.module_from_spec(spec)
+    previous = dict(sys.modules)
+    sys.modules[name] = module
+    sys.path.insert(0, parent)
+    importlib.invalidate_caches()
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        _forget(name, previous)
+        raise PluginInvalid(
+            f"Failed to import plugin module '{name}': {type(error).__qualname__}: {error}\n"
+            "Hint: Check for syntax errors or missing dependencies in Python files."
+        ) from error
+    finally:
+        if parent in sys.path:
+            sys.path.remove(parent)
+    return module
+
+
+def _forget(name: str, previous: dict[str, ModuleType]) -> None:
+    """Undo the import of a package, so that the next run tries again from its first line."""
+    for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        del sys.modules[module]
+    if name in previous:
+        sys.modules[name] = previous[name]

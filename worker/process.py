@@ -1,0 +1,29 @@
+"""What binds this process to the engine, and how it ends."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import signal
+from typing import NoReturn
+
+from worker.stdio import flush
+
+__all__ = ["bind_to_parent", "leave"]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def bind_to_parent() -> None:
+    """End with the thread that started us, and leave Ctrl-C at a terminal to the engine."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process now; threads that the plugin has left behind do not hold it up."""
+    if status == 0:
+        atexit._run_exitfuncs()  # noqa: SLF001 - the usual way out waits for threads first
+    flush()
+    os._exit(status)
