@@ -232,7 +232,7 @@ def _parted(table: TableSnapshot, partitions: int) -> list[list[pa.RecordBatch]]
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([], schema=schema)
+    return pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
 
 
 def _scalar(name: str, value: object) -> pa.Scalar:

@@ -68,7 +68,7 @@ def to_parquet(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     try:
         pq.write_table(table, sink, compression="zstd", compression_level=1)
-    except pa.ArrowNotImplementedError as error:
+    except pa.ArrowException as error:
         raise QueryUnsupported(f"the result cannot be written as Parquet: {error}") from error
     return bytes(sink.getvalue().to_pybytes())
 

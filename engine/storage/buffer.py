@@ -6,7 +6,8 @@ built when somebody asks for it, and shares memory with the first where nothing 
 
 Threads: `append` is called by one thread, the rest by any. `_lock` guards the tables, their chunks
 and indexes, the causes and `_end`; it is held to look up and to link, never while rows are copied.
-What a reader takes under it are values. Chunks are joined by the appending thread outside of the
+What a reader takes under it are values. (The causes of an entry never change once they are there,
+so they are looked up without it.) Chunks are joined by the appending thread outside of the
 lock, which is safe because nobody else changes them. Each table's `MergedView` has a lock of its
 own, which is never taken together with `_lock`.
 """

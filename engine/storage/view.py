@@ -159,5 +159,7 @@ def _parted(
 
 def _joined_pieces(pieces: Sequence[Piece]) -> Piece:
     """Put neighbours together; they share no time, so nothing has to be merged."""
+    if len(pieces) == 1:
+        return pieces[0]
     rows = joined([piece.rows for piece in pieces])
     return Piece(rows, pieces[0].min_ns, pieces[-1].max_ns)

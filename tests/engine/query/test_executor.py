@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -381,3 +382,11 @@ def test_large_table_is_scanned_in_parallel_with_the_same_result() -> None:
     result = run("SELECT count(*), sum(level) FROM cpu", snapshot=minutes(100, 7), limits=limits)
 
     assert result.to_pylist()[0] == {"count(*)": 100, "sum(cpu.level)": 5050}
+
+
+def test_snapshot_that_went_to_another_process_gives_the_same_result() -> None:
+    sql = "SELECT * FROM cpu ORDER BY time"
+
+    moved = pickle.loads(pickle.dumps(SNAPSHOT))  # noqa: S301 (our own bytes)
+
+    assert run(sql, snapshot=moved).equals(run(sql))

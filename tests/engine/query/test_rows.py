@@ -180,7 +180,9 @@ def test_pretty_gives_each_line_of_a_cell_its_own() -> None:
 
 
 def test_parquet_is_one_readable_file() -> None:
-    table = pa.table({"host": pa.array(["a"]).dictionary_encode(), "n": pa.array([U64_MAX], pa.uint64())})
+    table = pa.table(
+        {"host": pa.array(["a"]).dictionary_encode(), "n": pa.array([U64_MAX], pa.uint64())}
+    )
 
     found = pq.read_table(io.BytesIO(to_parquet(table)))
 
