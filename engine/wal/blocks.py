@@ -31,9 +31,10 @@ _TAG = ColumnType.TAG.arrow
 _TIME = ColumnType.TIME.arrow
 _COLUMN_TYPES = tuple(kind.arrow for kind in ColumnType if kind is not ColumnType.TIME)
 _STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
-# Below these, one copy into a single buffer is cheaper than many small parts.
-_COPIED_ROWS = 64
-_COPIED_BYTES = 256 * 1024
+# Below this many values, one copy into a single buffer is cheaper than many parts.
+_COPIED_VALUES = 32 * 1024
+# Parts below this are joined: each one costs the checksum and the write a call.
+_JOINED_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def join_rows(entries: Sequence[Entry]) -> tuple[list[Block], list[list[RowRange
 
 def write_stream(rows: pa.RecordBatch) -> list[Buffer]:
     """Return a batch as an Arrow IPC stream in parts; large columns are referred to, not copied."""
-    if rows.num_rows < _COPIED_ROWS or rows.nbytes < _COPIED_BYTES:
+    if rows.num_rows * rows.num_columns < _COPIED_VALUES:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema, options=_OPTIONS) as writer:
             writer.write_batch(rows)
@@ -98,7 +99,7 @@ def write_stream(rows: pa.RecordBatch) -> list[Buffer]:
     file = pa.PythonFile(parts, mode="w")
     with pa.ipc.new_stream(file, rows.schema, options=_OPTIONS) as writer:
         writer.write_batch(rows)
-    return parts.buffers
+    return parts.all()
 
 
 def open_stream(data: memoryview) -> pa.RecordBatch:
@@ -137,16 +138,30 @@ def with_rows(head: Head, batches: Sequence[pa.RecordBatch]) -> list[Entry]:
 
 
 class _Parts:
-    """A file for Arrow that keeps what is written to it, buffer by buffer."""
+    """A file for Arrow that keeps what is written to it: large buffers as they are."""
 
     closed = False
 
     def __init__(self) -> None:
-        self.buffers: list[Buffer] = []
+        self._large: list[Buffer] = []
+        self._small: list[Buffer] = []
 
     def write(self, buffer: Buffer) -> int:
-        self.buffers.append(buffer)
+        if len(buffer) < _JOINED_BYTES:
+            self._small.append(buffer)
+        else:
+            self._join()
+            self._large.append(buffer)
         return len(buffer)
+
+    def all(self) -> list[Buffer]:
+        self._join()
+        return self._large
+
+    def _join(self) -> None:
+        if self._small:
+            self._large.append(b"".join(self._small))
+            self._small = []
 
     def flush(self) -> None:
         """Nothing is held back."""

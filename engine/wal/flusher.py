@@ -86,7 +86,7 @@ class Committer(Service):
         self._queue: deque[_Waiting] = deque()
         self._pending = 0
         self._pending_bytes = 0
-        self._refusal: EngineError | None = None
+        self._refusal: str | None = None
         self._end = log.next_sequence
 
     @property
@@ -124,14 +124,13 @@ class Committer(Service):
 
     def run(self) -> None:
         """Commit until asked to stop and nothing is left."""
-        refusal: EngineError = DiskFailed("the committer has crashed; restart the server")
         group: list[_Waiting] = []
         try:
             while group := self._next_group():
                 self._commit(group)
-            refusal = Stopping()
-        finally:
-            self._abandon(group, refusal)
+        except BaseException:
+            self._abandon(group, "the committer has crashed; restart the server")
+            raise
 
     def wake(self) -> None:
         """Let the thread see the request to stop."""
@@ -140,7 +139,7 @@ class Committer(Service):
 
     def _refuse_or_count(self, size: int) -> None:
         if self._refusal is not None:
-            raise self._refusal
+            raise DiskFailed(self._refusal)
         if self.is_stopping:
             raise Stopping
         is_full = self._pending_bytes + size > self._max_pending_bytes
@@ -176,7 +175,7 @@ class Committer(Service):
             first = self._log.append(entries)
         except EngineError as error:
             log.exception("a record was not written", extra={"entries": len(wanted)})
-            self._settle(group, error if self._log.is_failed else None)
+            self._settle(group, str(error) if self._log.is_failed else None)
             for waiting in wanted:
                 waiting.future.set_exception(error)
             return
@@ -192,13 +191,13 @@ class Committer(Service):
         self._publish(first, entries)
         self._end = first + len(entries)
 
-    def _settle(self, group: Sequence[_Waiting], refusal: EngineError | None) -> None:
+    def _settle(self, group: Sequence[_Waiting], refusal: str | None) -> None:
         with self._changed:
             self._refusal = refusal or self._refusal
             self._pending -= len(group)
             self._pending_bytes -= sum(waiting.size for waiting in group)
 
-    def _abandon(self, group: Sequence[_Waiting], refusal: EngineError) -> None:
+    def _abandon(self, group: Sequence[_Waiting], refusal: str) -> None:
         """Refuse what is still there, so that nobody waits for a thread that has ended."""
         with self._changed:
             self._refusal = refusal
@@ -207,7 +206,7 @@ class Committer(Service):
         for waiting in left:
             # Those that were answered, or cancelled, stay as they are.
             with suppress(InvalidStateError):
-                waiting.future.set_exception(refusal)
+                waiting.future.set_exception(DiskFailed(refusal))
 
 
 def _size(entry: Entry) -> int:
