@@ -30,6 +30,7 @@ from engine.clock import SystemClock
 from engine.config import Config
 from engine.errors import EngineError, UserError
 from engine.http.app import HttpServices, Identity, make_app
+from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
 from engine.http.server import HttpServer
 from engine.ingest.transaction import PluginWriter
@@ -38,7 +39,7 @@ from engine.logs import LogRing
 from engine.model.entry import CheckpointEntry, Entry, TableRows
 from engine.model.trigger import CronSpec, EverySpec, Trigger
 from engine.plugins.source import PluginFolder
-from engine.query.rows import render
+from engine.query.rows import to_csv, to_json, to_jsonl, to_parquet, to_pretty
 from engine.query.system_tables import SystemTables
 from engine.query.tables import QueryService
 from engine.service import CrashHandler
@@ -63,6 +64,13 @@ log = logging.getLogger(__name__)
 _DISTRIBUTION = "bulkhead-engine"
 # With the default of 5 ms a thread that computes in Python delays every lane by as much.
 _SWITCH_INTERVAL_S = 0.0005
+_RENDERERS = {
+    Format.JSON: to_json,
+    Format.JSONL: to_jsonl,
+    Format.CSV: to_csv,
+    Format.PRETTY: to_pretty,
+    Format.PARQUET: to_parquet,
+}
 
 
 class Engine:
@@ -145,7 +153,7 @@ class Engine:
             queries=triggers.queries,
             definitions=triggers.definitions,
             requests=triggers.requests,
-            render=render,
+            render=lambda shape, table: _RENDERERS[shape](table),
             identity=Identity(version(_DISTRIBUTION), "unknown", str(uuid.uuid4())),
             limits=self._edge_limits(),
         )

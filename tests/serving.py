@@ -74,7 +74,7 @@ class Server:
         command += ["--data-dir", str(self.data), "--plugin-dir", str(self.plugins)]
         command += ["--http-bind", "127.0.0.1:0", "--without-auth", "--sandbox", "off"]
         command += ["--wal-flush-interval", "50ms", *self.options]
-        self.output = []
+        self.output, self.url = [], ""
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
