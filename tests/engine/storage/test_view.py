@@ -59,7 +59,7 @@ def points_of(batches: tuple[pa.RecordBatch, ...]) -> list[tuple[Point, int]]:
 points = st.tuples(st.sampled_from([None, "a", "b"]), st.integers(0, 60))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 @given(st.lists(st.tuples(st.lists(points, min_size=1, max_size=25), st.booleans()), max_size=15))
 def test_pieces_split_and_joined_hold_the_last_value_of_each_point(
     writes: list[tuple[list[Point], bool]],
