@@ -1,0 +1,99 @@
+"""Checks of the values of `serve`'s options, made before anything is started. Pure functions."""
+
+from __future__ import annotations
+
+import re
+
+from engine.cli.address import parse_bind
+from engine.cli.failures import BadValue
+
+__all__ = [
+    "bind",
+    "byte_count",
+    "flush_interval",
+    "hot_buffer",
+    "node_id",
+    "object_store",
+    "sandbox",
+    "seconds",
+]
+
+_NODE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_SIZE = re.compile(r"(?P<count>\d+)\s*(?P<unit>|B|KB|MB|GB|KIB|MIB|GIB)", re.IGNORECASE)
+_UNIT_BYTES = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
+
+
+def node_id(text: str | None) -> str | None:
+    """Take a name that can name a folder."""
+    if text is not None and not _NODE_ID.fullmatch(text):
+        reason = "letters, digits, '_', '-' and '.' only: it names a folder"
+        raise BadValue(text, "--node-id <NODE_ID>", reason)
+    return text
+
+
+def object_store(text: str) -> str:
+    """Take the one store there is."""
+    if text != "file":
+        reason = "this version keeps its data in files; leave it out or use 'file'"
+        raise BadValue(text, "--object-store <STORE>", reason)
+    return text
+
+
+def sandbox(text: str) -> str:
+    """Take the one mode there is."""
+    if text != "off":
+        reason = "this version does not confine plugins; use 'off'"
+        raise BadValue(text, "--sandbox <MODE>", reason)
+    return text
+
+
+def bind(text: str) -> str:
+    """Take an address to listen on."""
+    parse_bind(text)
+    return text
+
+
+def flush_interval(text: str) -> str:
+    """Take a duration longer than 0."""
+    seconds(text)
+    return text
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a flush interval."""
+    from engine.errors import InvalidParameter
+    from engine.model.duration import parse_duration_ns
+
+    option = "--wal-flush-interval <DURATION>"
+    try:
+        duration_ns = parse_duration_ns(text)
+    except InvalidParameter as error:
+        raise BadValue(text, option, str(error)) from error
+    if duration_ns <= 0:
+        raise BadValue(text, option, "must be longer than 0")
+    return duration_ns / 1e9
+
+
+def hot_buffer(text: str | None) -> str | None:
+    """Take a size, or None."""
+    if text is not None:
+        byte_count(text)
+    return text
+
+
+def byte_count(text: str) -> int:
+    """Return the bytes of a size, which may have a unit."""
+    found = _SIZE.fullmatch(text.strip())
+    size = 0 if found is None else int(found["count"]) * _UNIT_BYTES[found["unit"].upper()]
+    if not size:
+        raise BadValue(text, "--hot-buffer-limit <SIZE>", "expected a size as 2GiB or 500MB")
+    return size

@@ -1,0 +1,150 @@
+"""`create database` and `create trigger`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.cli.client import Client
+from engine.cli.failures import BadValue, CommandFailed, WrongUsage
+from engine.cli.options import DEFAULT_HOST, Database, Host, TlsCa, TlsNoVerify, Token
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Create a database or a trigger.")
+
+_TRIGGER_PATH = "/api/v3/configure/processing_engine_trigger"
+
+
+def _spec(text: str) -> str:
+    """Check a trigger specification and return its canonical form."""
+    from engine.errors import InvalidTriggerSpec
+    from engine.model.spec import parse_spec, spec_text
+
+    try:
+        return spec_text(parse_spec(text))
+    except InvalidTriggerSpec as error:
+        raise BadValue(text, "--trigger-spec <TRIGGER_SPECIFICATION>", str(error)) from error
+
+
+def _error_behavior(text: str) -> str:
+    known = ("log", "retry", "disable")
+    if text.lower() not in known:
+        option = "--error-behavior <ERROR_BEHAVIOR>"
+        raise BadValue(text, option, f"possible values: {', '.join(known)}")
+    return text.lower()
+
+
+def _arguments(text: str | None) -> str | None:
+    if text is not None:
+        _split_arguments(text)
+    return text
+
+
+def _split_arguments(text: str) -> dict[str, str]:
+    arguments: dict[str, str] = {}
+    for pair in text.split(","):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            option = "--trigger-arguments <TRIGGER_ARGUMENTS>"
+            raise BadValue(pair, option, 'must be formatted as "key=value"')
+        arguments[key] = value
+    return arguments
+
+
+@app.command("database")
+def create_database(
+    *,
+    name: Annotated[str, typer.Argument(envvar="INFLUXDB3_DATABASE_NAME", metavar="DATABASE_NAME")],
+    retention_period: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="How long rows are kept, as 30d; for ever if absent."
+        ),
+    ] = None,
+    host: Host = DEFAULT_HOST,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_no_verify: TlsNoVerify = False,
+) -> None:
+    """Create a database."""
+    body = {"db": name}
+    if retention_period is not None:
+        body["retention_period"] = retention_period
+    Client(host, token, tls_ca, tls_no_verify).send_json("POST", "/api/v3/configure/database", body)
+    print(f'Database "{name}" created successfully')
+
+
+@app.command("trigger")
+def create_trigger(
+    *,
+    name: Annotated[str, typer.Argument(metavar="TRIGGER_NAME")],
+    database: Database,
+    trigger_spec: Annotated[
+        str,
+        typer.Option(
+            metavar="TRIGGER_SPECIFICATION",
+            callback=_spec,
+            help="What fires the plugin: table:<TABLE>, all_tables, cron:<EXPRESSION>, "
+            "every:<DURATION> or request:<PATH>.",
+        ),
+    ],
+    path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The plugin, relative to the plugin folder.")
+    ] = None,
+    plugin_filename: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The same as --path.")
+    ] = None,
+    trigger_arguments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY=VALUE,..", callback=_arguments, help="What the plugin gets as args."
+        ),
+    ] = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Create it at rest.")] = False,
+    run_asynchronous: Annotated[
+        bool, typer.Option("--run-asynchronous", help="Runs may overlap.")
+    ] = False,
+    error_behavior: Annotated[
+        str,
+        typer.Option(
+            metavar="ERROR_BEHAVIOR",
+            callback=_error_behavior,
+            help="After a failed run: log, retry or disable.",
+        ),
+    ] = "log",
+    host: Host = DEFAULT_HOST,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_no_verify: TlsNoVerify = False,
+) -> None:
+    """Create a trigger."""
+    body = {
+        "db": database,
+        "plugin_filename": _plugin(path, plugin_filename),
+        "trigger_name": name,
+        "trigger_settings": {"run_async": run_asynchronous, "error_behavior": error_behavior},
+        "trigger_specification": trigger_spec,
+        "trigger_arguments": None
+        if trigger_arguments is None
+        else _split_arguments(trigger_arguments),
+        "disabled": disabled,
+    }
+    try:
+        Client(host, token, tls_ca, tls_no_verify).send_json("POST", _TRIGGER_PATH, body)
+    except CommandFailed as error:
+        typer.echo(f"Failed to create trigger: {error}", err=True)
+        raise
+    print(f"Trigger {name} created successfully")
+
+
+def _plugin(path: str | None, plugin_filename: str | None) -> str:
+    if path is not None and plugin_filename is not None:
+        raise WrongUsage(
+            "the argument '--path <PATH>' cannot be used with '--plugin-filename <PATH>'"
+        )
+    plugin = path if path is not None else plugin_filename
+    if plugin is None:
+        raise CommandFailed("Either --path or --plugin-filename must be provided")
+    return plugin
