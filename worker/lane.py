@@ -17,10 +17,11 @@ import os
 import select
 import threading
 from collections import deque
+from typing import cast
 
 import zmq
 
-from worker.wire import LIMITS, Message, RemoteWireError, Session, decode, encode
+from worker.wire import LIMITS, Message, Session, decode, encode
 from worker.wire.messages import Cancel, Log, Mirror
 
 __all__ = ["Lane", "LaneClosed", "open_context"]
@@ -28,6 +29,10 @@ __all__ = ["Lane", "LaneClosed", "open_context"]
 CANCELLED_TEXT = "influxdb3 is shutting down; aborting plugin execution"
 _MOST_NOTES = 10_000
 _LAST_MESSAGES_MS = 500
+# Plain numbers: arithmetic with an enumeration takes longer than asking the socket.
+_READABLE = int(zmq.POLLIN)
+_WRITABLE = int(zmq.POLLOUT)
+_EVENTS = int(zmq.EVENTS)
 
 ZmqContext = zmq.Context["zmq.Socket[bytes]"]
 
@@ -58,7 +63,7 @@ class Lane:
         self._socket.setsockopt(zmq.MAXMSGSIZE, LIMITS.message_bytes)
         self._socket.connect(endpoint)
         self._waiter = select.poll()
-        self._waiter.register(self._number(zmq.FD), select.POLLIN)
+        self._waiter.register(cast("int", self._socket.getsockopt(zmq.FD)), select.POLLIN)
         self._waiter.register(self._nudge, select.POLLIN)
 
     def send(self, message: Message) -> None:
@@ -151,12 +156,12 @@ class Lane:
 
     def _look_for_cancel(self) -> None:
         self._refuse_fork()
-        while self._events() & zmq.POLLIN:
+        while self._events() & _READABLE:
             self._take()
 
     def _receive(self, timeout_s: float | None) -> Message:
         timeout_ms = None if timeout_s is None else int(timeout_s * 1000)
-        while not self._events() & zmq.POLLIN:
+        while not self._events() & _READABLE:
             self._wait(timeout_ms)
             self._send_notes()
         return self._take()
@@ -176,7 +181,7 @@ class Lane:
             self._send_packed(encode(note))
 
     def _send_packed(self, packed: bytes) -> None:
-        while not self._events() & zmq.POLLOUT:
+        while not self._events() & _WRITABLE:
             self._wait(None)
         self._socket.send(packed, zmq.NOBLOCK)
 
@@ -188,13 +193,7 @@ class Lane:
             os.eventfd_read(self._nudge)
 
     def _events(self) -> int:
-        return self._number(zmq.EVENTS)
-
-    def _number(self, option: int) -> int:
-        value = self._socket.getsockopt(option)
-        if not isinstance(value, int):
-            raise RemoteWireError("the socket does not tell its state")
-        return value
+        return cast("int", self._socket.getsockopt(_EVENTS))
 
     def _refuse_fork(self) -> None:
         # The socket's threads did not come along into a forked child.

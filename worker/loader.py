@@ -14,10 +14,10 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import linecache
+import os
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -113,11 +113,10 @@ def _pick(names: dict[str, Any], name: str) -> Callable[..., object]:
 
 def _import_package(folder: str) -> ModuleType:
     """Import exactly this folder, whatever else has its name."""
-    path = Path(folder).absolute()
-    parent, name = str(path.parent), path.name
-    spec = importlib.util.spec_from_file_location(
-        name, path / "__init__.py", submodule_search_locations=[str(path)]
-    )
+    folder = folder.rstrip(os.sep)
+    parent, name = os.path.split(folder)
+    entry = f"{folder}/__init__.py"
+    spec = importlib.util.spec_from_file_location(name, entry, submodule_search_locations=[folder])
     if spec is None or spec.loader is None:
         raise PluginInvalid(f"Failed to import plugin module '{name}': it is no package")
     module = importlib.util.module_from_spec(spec)

@@ -12,6 +12,7 @@ from worker.lane import Lane, open_context
 from worker.launch import Launch
 from worker.loader import Loader
 from worker.mirror import Mirrors
+from worker.process import leave
 from worker.wire import API_VERSION, PROTOCOL_VERSION, RemoteWireError
 from worker.wire import messages as m
 
@@ -37,9 +38,16 @@ class Worker:
         self._lanes = [Lane(self._context, endpoint) for endpoint in endpoints]
         for number in range(1, len(endpoints)):
             threading.Thread(
-                target=self._serve, args=(number,), name=f"lane-{number}", daemon=True
+                target=self._serve_beside, args=(number,), name=f"lane-{number}", daemon=True
             ).start()
         self._serve(0)
+
+    def _serve_beside(self, number: int) -> None:
+        try:
+            self._serve(number)
+        except BaseException:  # noqa: BLE001 - the engine sees the end of the process, not of a lane
+            sys.excepthook(*sys.exc_info())
+            leave(1)
 
     def close(self) -> None:
         """Close the first lane, whose last messages may still leave."""

@@ -64,22 +64,29 @@ def _read_map(packed: object) -> dict[str, Any]:
     return items
 
 
-def _unpack(packed: object, **limits: int) -> Any:  # noqa: ANN401 - bytes from elsewhere
-    containers = 0
+class _OnlyOne:
+    """Lets one container pass, and ends the reading at the second."""
 
-    def only_one(container: Any) -> Any:  # noqa: ANN401 - a list or the pairs of a map
-        nonlocal containers
-        containers += 1
-        if containers > 1:
+    __slots__ = ("_is_used",)
+
+    def __init__(self) -> None:
+        self._is_used = False
+
+    def take(self, container: Any) -> Any:  # noqa: ANN401 - a list or the pairs of a map
+        if self._is_used:
             raise RemoteWireError("a container inside another")
+        self._is_used = True
         return container
 
-    def only_one_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-        return dict(only_one(pairs))
+    def take_pairs(self, pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        return dict(self.take(pairs))
 
+
+def _unpack(packed: object, **limits: int) -> Any:  # noqa: ANN401 - bytes from elsewhere
+    one = _OnlyOne()
     try:
         return msgpack.unpackb(
-            packed, list_hook=only_one, object_pairs_hook=only_one_map, max_ext_len=0, **limits
+            packed, list_hook=one.take, object_pairs_hook=one.take_pairs, max_ext_len=0, **limits
         )
     except RemoteWireError:
         raise
