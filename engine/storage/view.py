@@ -4,8 +4,8 @@ The view is a list of pieces ordered by time. The times of two pieces never touc
 piece every point stands once and times do not fall, so nothing has to be merged when a query runs,
 and a reader that knows its time range may leave pieces out.
 
-New rows are brought in when somebody asks. They are merged only with the pieces that they overlap;
-of the outer two of these, the part that is not overlapped is set aside first when it is large.
+New rows are brought in when somebody asks. They are cut where pieces end and merged only with the
+piece that they overlap, of which the parts before and after them stay as they are when large.
 Rows that come in order therefore cost only themselves. Pieces end at about 64k rows, and small
 neighbours are joined when the newer is not much smaller, so each row is copied a few times at most.
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -63,13 +64,23 @@ class MergedView:
         with self._lock:
             if self._end < end:
                 for run in _runs(rows_between(chunks, self._end, end)):
-                    self._insert(run)
+                    for part in self._by_piece(run):
+                        self._insert(part)
                 self._end = end
                 self._schema = None
                 self._join_fragments()
             if self._schema is not schema and self._schema != schema:
                 self._align(schema)
             return self._batches
+
+    def _by_piece(self, run: Piece) -> list[Piece]:
+        """Cut a run at the ends of the pieces, so that far-off rows leave those between alone."""
+        low = bisect_left(self._pieces, run.min_ns, key=lambda piece: piece.max_ns)
+        high = bisect_right(self._pieces, run.max_ns, key=lambda piece: piece.min_ns)
+        inner = self._pieces[low : max(low, high - 1)]  # the last takes what is beyond it as well
+        cuts = [run.place_of(piece.max_ns, "right") for piece in inner]
+        bounds = sorted({0, *cuts, int(run.rows.num_rows)})
+        return [run.sliced(start, end) for start, end in pairwise(bounds)]
 
     def _insert(self, run: Piece) -> None:
         """Merge a piece of newer rows with the pieces that it overlaps."""
