@@ -60,6 +60,8 @@ class Lane:
         self._socket = context.socket(zmq.PAIR)
         self._socket.setsockopt(zmq.RECONNECT_IVL, -1)
         self._socket.setsockopt(zmq.LINGER, _LAST_MESSAGES_MS)
+        # The engine is trusted, and its many Restore messages must not wait for one another.
+        self._socket.setsockopt(zmq.RCVHWM, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LIMITS.message_bytes)
         self._socket.connect(endpoint)
         self._waiter = select.poll()

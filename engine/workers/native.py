@@ -29,7 +29,7 @@ def _times_replaced(array: pa.Array) -> pa.Array:
         return array.cast(_rebuild(array.type, _to_nanoseconds)).cast(
             _rebuild(_rebuild(array.type, _to_nanoseconds), _to_plain)
         )
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    except pa.ArrowException:
         return array
 
 

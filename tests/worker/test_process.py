@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import struct
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -364,3 +365,73 @@ def test_a_worker_ignores_an_interrupt_of_the_terminal(lane) -> None:  # noqa: A
     lane.load("def process_writes(a, b, c): pass")
 
     assert lane.run(WAL).result.fault is None
+
+
+def test_threads_of_the_plugin_take_turns_with_calls(lane) -> None:  # noqa: ANN001
+    lane.load("""
+        from concurrent.futures import ThreadPoolExecutor
+        def process_writes(influxdb3_local, table_batches, args):
+            def ask(number):
+                influxdb3_local.info("asking", number)
+                return influxdb3_local.query(f"q{number}")[0]["n"]
+            with ThreadPoolExecutor(8) as pool:
+                numbers = list(pool.map(ask, range(50)))
+            influxdb3_local.warn(numbers == list(range(50)))
+        """)
+
+    def answer(call: m.Message) -> m.Message:
+        assert isinstance(call, m.QueryCall)
+        number = struct.pack("<q", int(call.sql[1:]))
+        return m.QueryReply(m.Block("", 1, (m.BlockColumn("n", "q", number),)))
+
+    finished = lane.run(WAL, answer)
+
+    assert finished.result.fault is None
+    assert lane.texts("WARN") == ["True"]
+    assert len([text for text in lane.texts("INFO") if text.startswith("asking")]) == 50
+
+
+def test_a_worker_ends_with_the_thread_that_started_it(start_worker) -> None:  # noqa: ANN001
+    started = []
+
+    def start() -> None:
+        started.append(start_worker())
+        started[0].greet()
+
+    starter = threading.Thread(target=start)
+    starter.start()
+    starter.join()
+
+    assert started[0].process.wait(20) == -signal.SIGKILL
+
+
+def test_many_values_come_back_to_a_new_worker(start_worker) -> None:  # noqa: ANN001
+    worker = start_worker()
+
+    worker.greet(*(m.Restore(f"k{i}", b"N.", None) for i in range(5000)))
+
+    assert worker.stop() == 0
+
+
+def test_an_answer_that_is_too_large_ends_the_run_only(lane) -> None:  # noqa: ANN001
+    lane.load("""
+        def process_request(*args):
+            return "x" * (65 << 20)
+        def process_writes(*args): pass
+        """)
+
+    assert "over the limit" in lane.run(REQUEST).fault.message
+    assert lane.run(WAL).result.fault is None
+
+
+def test_a_stop_is_not_held_up_by_threads_left_behind(lane) -> None:  # noqa: ANN001
+    lane.load("""
+        import atexit, threading
+        def process_writes(influxdb3_local, table_batches, args):
+            threading.Thread(target=threading.Event().wait).start()
+            atexit.register(print, "at exit")
+        """)
+    lane.run(WAL)
+
+    assert lane.stop() == 0
+    assert "at exit" in lane.stderr()

@@ -1,25 +1,62 @@
-"""Blocks inside a message: table, rows, number of columns, then five fields for each column.
+"""Rows of one table by columns, and how they stand inside a message.
 
-The fields stand flat between the other fields of the message, so that the buffers of the columns
-are copied once. Reading checks their sizes only, so that it costs nothing per value.
+A `Block` holds rows of one table by columns. Each column is one of these kinds:
+
+    kind  data                                   extra
+    q     int64, 8 bytes each                    -
+    Q     uint64, 8 bytes each                   -
+    d     float64, 8 bytes each                  -
+    ?     bool, 1 byte each                      -
+    s     UTF-8 of all values, joined            int32 offsets, rows + 1, from 0
+    D     int32 codes                            the values: int32 count, then as extra and data
+                                                 of s: int32 offsets, count + 1, then UTF-8
+    n     -                                      -  (every row is null)
+    o     msgpack list of values                 -
+
+Numbers are little-endian. `nulls` holds the int32 positions of rows without a value, in order;
+what `data` holds there is valid but means nothing.
+
+On the wire a block is table, rows, number of columns, then five fields for each column. They
+stand flat between the other fields of the message, so that the buffers of the columns are copied
+once. Reading checks their sizes only, so that it costs nothing per value.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from worker.wire.faults import RemoteWireError
 from worker.wire.limits import LIMITS
-from worker.wire.messages import Block, BlockColumn
 
-__all__ = ["read_blocks", "write_blocks"]
+__all__ = ["Block", "BlockColumn", "read_blocks", "write_blocks"]
 
 _HEAD = 3
 _PER_COLUMN = 5
 _WIDTHS = {"q": 8, "Q": 8, "d": 8, "?": 1, "D": 4}
 _INT32 = struct.Struct("<i")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockColumn:
+    """One column; its kind says what the buffers hold, see the head of this module."""
+
+    name: str
+    kind: str
+    data: bytes
+    extra: bytes = b""
+    nulls: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of one table; a query's result has the table name ""."""
+
+    table: str
+    rows: int
+    columns: tuple[BlockColumn, ...]
 
 
 def write_blocks(blocks: Iterable[Block]) -> list[Any]:

@@ -1,27 +1,11 @@
-"""One frozen class for each kind of message; the order of the fields is their order on the wire.
-
-A `Block` holds rows of one table by columns. Each column is one of these kinds:
-
-    kind  data                                   extra
-    q     int64, 8 bytes each                    -
-    Q     uint64, 8 bytes each                   -
-    d     float64, 8 bytes each                  -
-    ?     bool, 1 byte each                      -
-    s     UTF-8 of all values, joined            int32 offsets, rows + 1, from 0
-    D     int32 codes                            the values: int32 count, then as extra and data
-                                                 of s: int32 offsets, count + 1, then UTF-8
-    n     -                                      -  (every row is null)
-    o     msgpack list of values                 -
-
-Numbers are little-endian. `nulls` holds the int32 positions of rows without a value, in order;
-what `data` holds there is valid but means nothing.
-"""
+"""One frozen class for each kind of message; the order of the fields is their order on the wire."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from worker.wire.blocks import Block, BlockColumn
 from worker.wire.faults import Fault
 
 __all__ = [
@@ -59,26 +43,6 @@ __all__ = [
 
 Parameter = None | bool | int | float | str
 """A value that a query may be given."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockColumn:
-    """One column; its kind says what the buffers hold, see the head of this module."""
-
-    name: str
-    kind: str
-    data: bytes
-    extra: bytes = b""
-    nulls: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Rows of one table; a query's result has the table name ""."""
-
-    table: str
-    rows: int
-    columns: tuple[BlockColumn, ...]
 
 
 @dataclass(frozen=True, slots=True)
