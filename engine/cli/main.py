@@ -101,7 +101,7 @@ app.command("demo")(_demo)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit status."""
-    load_dotenv(Path.cwd(), os.environ)
+    load_dotenv(Path(), os.environ)
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = typer.main.get_command(app)
     words = _with_help(command, given or ["serve"])
@@ -157,7 +157,12 @@ def _placeholder(parameter: Any) -> str:  # noqa: ANN401  as above
 
 
 def _with_help(command: Any, words: list[str]) -> list[str]:  # noqa: ANN401  as above
-    """Turn a last `help` that follows nothing but command words into `--help`."""
+    """Turn a last `help` that follows nothing but command words into `--help`.
+
+    `--help-all` is taken for the same, because our help is not shortened.
+    """
+    if words[-1] == "--help-all":
+        return [*words[:-1], "--help"]
     if words[-1] != "help":
         return words
     for word in words[:-1]:

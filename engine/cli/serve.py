@@ -135,8 +135,8 @@ def serve(
     """
     chosen = _Chosen(
         node_id=node_id or _own_node_id(),
-        data_dir=(data_dir or Path.home() / ".influxdb3").absolute(),
-        plugin_dir=plugin_dir.absolute() if plugin_dir else None,
+        data_dir=(data_dir or Path("~/.influxdb3")).expanduser().absolute(),
+        plugin_dir=plugin_dir.expanduser().absolute() if plugin_dir else None,
         bind=parse_bind(http_bind),
     )
     settings: dict[str, object] = {

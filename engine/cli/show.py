@@ -38,6 +38,7 @@ _DEFAULT_ORDER = {
     "last_caches": "count",
     "distinct_caches": "max_cardinality",
     "parquet_files": "size_bytes",
+    "queries": "end2end_duration",
 }
 _Limit = Annotated[int, typer.Option("--limit", "-l", min=0, help="Rows at most; 0 for all.")]
 

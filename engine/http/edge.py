@@ -6,8 +6,6 @@ headers that all of them carry. Runs in the event loop's thread.
 
 from __future__ import annotations
 
-import logging
-
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,8 +15,6 @@ from engine.http.auth import Authorizer
 from engine.http.errors import plain_answer
 
 __all__ = ["Edge"]
-
-log = logging.getLogger(__name__)
 
 _PREFLIGHT = {
     "access-control-allow-origin": "*",

@@ -8,7 +8,6 @@ in the event loop's thread.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 
 from starlette.responses import Response
@@ -45,8 +44,6 @@ __all__ = [
     "v1_answer",
     "v2_answer",
 ]
-
-log = logging.getLogger(__name__)
 
 ErrorAnswer = Callable[[EngineError], Response]
 

@@ -182,9 +182,9 @@ def _affordable(max_connections: int) -> int:
 
 def _listen(bind: tuple[str, int]) -> socket.socket:
     host, port = bind
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # A name may have several addresses; clients of `localhost` mostly mean 127.0.0.1.
+    family, kind, protocol, _, address = min(known, key=lambda found: found[0] != socket.AF_INET)
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)

@@ -17,9 +17,10 @@ USAGE_END = "For more information, try '--help'.\n"
         ["create", "trigger", "help"],
         ["create", "trigger", "--help"],
         ["create", "trigger", "-h"],
+        ["create", "trigger", "--help-all"],
     ],
 )
-def test_help_is_given_in_three_ways(bulkhead: Callable, words: list[str]) -> None:
+def test_help_is_given_in_several_ways(bulkhead: Callable, words: list[str]) -> None:
     ended = bulkhead(*words)
 
     assert ended.status == 0

@@ -257,3 +257,24 @@ def test_refusals_of_the_writer(
     assert v2.status_code == status
     assert set(v2.json()) == {"code", "message"}
     assert "a defect" not in v3.text
+
+
+def test_oversized_body_is_refused_before_it_is_asked_for(edge: HttpServer) -> None:
+    with socket.create_connection(edge.address, timeout=5.0) as client:
+        client.sendall(b"POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\n")
+        client.sendall(b"Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n")
+
+        assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_body_is_asked_for_when_the_client_waits(edge: HttpServer, parts: EdgeParts) -> None:
+    with socket.create_connection(edge.address, timeout=5.0) as client:
+        client.sendall(b"POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\n")
+        client.sendall(b"Expect: 100-continue\r\nContent-Length: 7\r\n\r\n")
+        asked = client.recv(100)
+        client.sendall(b"cpu f=1")
+        answer = client.recv(100)
+
+    assert asked == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer.startswith(b"HTTP/1.1 204 ")
+    assert parts.writes.seen[0].body == b"cpu f=1"
