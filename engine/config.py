@@ -94,10 +94,8 @@ class QueryConfig:
     workers: int = field(default=2, metadata=_POSITIVE)
     # Queries that wait; beyond it clients are told to come back.
     max_pending: int = field(default=128, metadata=_POSITIVE)
-    # As long as a plugin may run, since plugins ask too.
-    timeout_s: float = field(default=300.0, metadata=_POSITIVE)
     # Of one answer; it is held in memory twice while it is rendered.
-    max_result_bytes: int = field(default=64 * _MIB, metadata=_POSITIVE)
+    max_result_bytes: int = field(default=256 * _MIB, metadata=_POSITIVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,48 +10,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = [
-    "AlreadyExists",
-    "Busy",
-    "CatalogConflict",
-    "CorruptCatalog",
-    "CorruptLog",
-    "DamagedRecord",
-    "DatabaseNotFound",
-    "DiskFailed",
-    "EmptyWrite",
-    "EngineError",
-    "EngineFault",
-    "HotBufferFull",
-    "InconsistentChange",
-    "InternalDatabase",
-    "InvalidConfig",
-    "InvalidDatabaseName",
-    "InvalidEntry",
-    "InvalidParameter",
-    "InvalidPrecision",
-    "InvalidTriggerSpec",
-    "LimitExceeded",
-    "LogDropped",
-    "LogInUse",
-    "NotFound",
-    "PluginError",
-    "PluginFailed",
-    "PluginFileError",
-    "ProtocolFault",
-    "QueryExecutionFailed",
-    "QueryRejected",
-    "QueryTooLarge",
-    "QueryUnsupported",
-    "RunTimedOut",
-    "Stopping",
-    "TriggerDatabaseNotFound",
-    "TriggerRunning",
-    "UnknownEndpoint",
-    "UserError",
-    "WorkerDied",
-]
-
 
 class EngineError(Exception):
     """The root; never raised itself."""

@@ -1,4 +1,7 @@
-"""Events as the messages that carry them to a worker, encoded once however many triggers run."""
+"""Events on their way in and out: as messages to a worker, and as errors to who waits.
+
+Rows are encoded once however many triggers run on them.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,21 @@ import threading
 from collections import OrderedDict
 from typing import assert_never
 
-from engine.model.event import ScheduledEvent, TableBatch, WalEvent
+from engine.errors import EngineError, PluginFailed, RunTimedOut, WorkerDied
+from engine.model.event import (
+    Crashed,
+    Failed,
+    Outcome,
+    ScheduledEvent,
+    TableBatch,
+    TimedOut,
+    WalEvent,
+)
 from engine.workers.encode import encode_table
 from engine.workers.inbox import PendingRequest, Work
 from worker.wire.messages import Block, RequestRun, ScheduledRun, WalRun
 
-__all__ = ["EventEncoder"]
+__all__ = ["EventEncoder", "error_of", "event_range"]
 
 _KEPT_BLOCKS = 16
 
@@ -47,3 +59,29 @@ class EventEncoder:
             while len(self._blocks) > _KEPT_BLOCKS:
                 self._blocks.popitem(last=False)
         return block
+
+
+def event_range(work: Work) -> tuple[int, int] | None:
+    """Return what names an event in an idempotence key; None for a request."""
+    match work:
+        case WalEvent():
+            return work.start, work.end
+        case ScheduledEvent():
+            return work.time_ns, work.time_ns
+        case PendingRequest():
+            return None
+        case _:
+            assert_never(work)
+
+
+def error_of(outcome: Outcome) -> EngineError:
+    """Return what is told to somebody who waited for a run that did not succeed."""
+    match outcome:
+        case Failed(message, _):
+            return PluginFailed(message)
+        case TimedOut(limit_s):
+            return RunTimedOut(f"the plugin did not answer within {limit_s:g} s")
+        case Crashed(reason, _):
+            return WorkerDied(f"the plugin's worker process {reason}")
+        case _:
+            return PluginFailed("the plugin's worker process broke the protocol")

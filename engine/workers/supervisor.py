@@ -15,16 +15,13 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from engine.clock import Clock
-from engine.errors import EngineError, PluginFailed, RunTimedOut, Stopping, UserError, WorkerDied
+from engine.errors import EngineError, PluginFailed, Stopping, UserError, WorkerDied
 from engine.ingest.transaction import PluginWriter, RunIdentity
 from engine.model.entry import Run
 from engine.model.event import (
     Crashed,
     Failed,
-    Outcome,
-    ScheduledEvent,
     Succeeded,
-    TimedOut,
     WalEvent,
 )
 from engine.model.trigger import Trigger
@@ -37,7 +34,7 @@ from engine.workers.conversation import GreetingFailed, StopAsked
 from engine.workers.inbox import Inbox, PendingRequest, Work
 from engine.workers.lifecycle import step
 from engine.workers.nudge import Nudge
-from engine.workers.runs import EventEncoder
+from engine.workers.runs import EventEncoder, error_of, event_range
 from engine.workers.spawn import Spawner, Worker
 from engine.workers.triggerlog import TriggerLog
 
@@ -149,7 +146,7 @@ class Supervisor(Service):
             case moves.KillWorker():
                 self._kill()
             case moves.GiveUpEvent(outcome):
-                self._abandon(_error(outcome))
+                self._abandon(error_of(outcome))
             case moves.RefuseWaiting(reason):
                 self.inbox.refuse(WorkerDied(reason))
             case moves.PersistDisabled():
@@ -194,7 +191,7 @@ class Supervisor(Service):
         if self._is_stale(source):
             return moves.CodeChanged()
         self._identity = self._identify(work)
-        context = RunContext(self._identity, _event_range(work))
+        context = RunContext(self._identity, event_range(work))
         try:
             self._load(worker, source)
             message = self._shared.encoder.message(self._identity.run.run_id, work)
@@ -275,27 +272,3 @@ class Supervisor(Service):
         if self._work is None:
             raise AssertionError("the lifecycle takes work before it runs")
         return self._work
-
-
-def _event_range(work: Work) -> tuple[int, int] | None:
-    match work:
-        case WalEvent():
-            return work.start, work.end
-        case ScheduledEvent():
-            return work.time_ns, work.time_ns
-        case PendingRequest():
-            return None
-        case _:
-            assert_never(work)
-
-
-def _error(outcome: Outcome) -> EngineError:
-    match outcome:
-        case Failed(message, _):
-            return PluginFailed(message)
-        case TimedOut(limit_s):
-            return RunTimedOut(f"the plugin did not answer within {limit_s:g} s")
-        case Crashed(reason, _):
-            return WorkerDied(f"the plugin's worker process {reason}")
-        case _:
-            return PluginFailed("the plugin's worker process broke the protocol")

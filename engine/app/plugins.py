@@ -1,0 +1,145 @@
+"""What plugins need: queries, workers, and the sources of their events."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from pathlib import Path
+
+import zmq
+
+from engine.app.durable import DurableState
+from engine.cache import GlobalCache
+from engine.catalog.commands import disable_trigger
+from engine.clock import SystemClock
+from engine.config import Config
+from engine.errors import EngineError, UserError
+from engine.ingest.transaction import PluginWriter
+from engine.logs import LogRing
+from engine.model.trigger import CronSpec, EverySpec, Trigger
+from engine.plugins.source import PluginFolder
+from engine.query.executor import Limits
+from engine.query.system_tables import SystemTables
+from engine.query.tables import QueryService
+from engine.service import CrashHandler
+from engine.triggers.definitions import TriggerDefinitions
+from engine.triggers.requests import RequestRouter
+from engine.triggers.scheduler import Scheduler
+from engine.workers.assembly import Site
+from engine.workers.callbacks import Callbacks
+from engine.workers.conversation import RunLimits
+from engine.workers.lane import Context
+from engine.workers.premises import Premises
+from engine.workers.registry import Registry
+from engine.workers.runs import EventEncoder
+from engine.workers.supervisor import Shared
+
+__all__ = ["PluginServices"]
+
+log = logging.getLogger(__name__)
+
+
+class PluginServices:
+    """Queries, workers, and the sources of their events."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: SystemClock,
+        state: DurableState,
+        on_crash: CrashHandler,
+        closing: ExitStack,
+    ) -> None:
+        self._state = state
+        self._closing = closing
+        ring = LogRing()
+        self.queries = QueryService(
+            state.catalog,
+            state.buffer,
+            SystemTables(ring),
+            config.query.workers,
+            config.query.max_pending,
+            limits=Limits(max_bytes=config.query.max_result_bytes),
+        )
+        closing.callback(self.queries.stop)
+        plugins = PluginFolder(Path(config.plugin_dir))
+        self.scheduler = Scheduler(clock, self._announce_due, on_crash)
+        self.registry = Registry(
+            Site(
+                catalog=state.catalog,
+                clock=clock,
+                config=config.workers,
+                plugins=plugins,
+                premises=_premises(config, closing),
+                callbacks=Callbacks(self.queries, PluginWriter(state.writer), GlobalCache(clock)),
+                shared=Shared(
+                    writer=PluginWriter(state.writer),
+                    encoder=EventEncoder(),
+                    clock=clock,
+                    persist_disabled=self._persist_disabled,
+                ),
+                ring=ring,
+                read_rows=state.buffer.read,
+            )
+        )
+        state.announce_to = self.registry.announce_end
+        self.definitions = TriggerDefinitions(
+            state.catalog,
+            self.registry,
+            self.scheduler,
+            plugins,
+            clock,
+            log_end=lambda: state.committer.end,
+            forget_progress=state.log.forget,
+        )
+        self.requests = RequestRouter(state.catalog, self.registry.submit)
+
+    def start(self) -> None:
+        """Start every enabled trigger after its own position, then the sources of events."""
+        catalog = self._state.catalog.catalog
+        progress = self._state.log.checkpoint()
+        for trigger_id in {*progress.positions, *progress.ticks} - catalog.triggers.keys():
+            self._state.log.forget(trigger_id)  # deleted right before the last end
+        self._closing.callback(self.registry.stop_all)
+        self.registry.start_all(progress.positions, progress.ticks)
+        for database in catalog.databases.values():
+            self.registry.announce_end(database.id, self._state.committer.end)
+        for service in (self._state.feed, self.scheduler):
+            service.start()
+            self._closing.callback(service.stop)
+        for trigger in catalog.triggers.values():
+            if not trigger.disabled and isinstance(trigger.spec, CronSpec | EverySpec):
+                self.scheduler.add(trigger.id, trigger.spec)
+
+    def _announce_due(self, trigger_id: int, due_ns: int) -> None:
+        self.registry.announce_due(trigger_id, due_ns)
+
+    def _persist_disabled(self, trigger: Trigger) -> None:
+        self.scheduler.remove(trigger.id)
+        try:
+            database = self._state.catalog.catalog.database_by_id(trigger.database_id)
+            self._state.catalog.update(disable_trigger(database.name, trigger.name))
+        except UserError:
+            log.info("trigger was deleted meanwhile", extra={"trigger": trigger.name})
+        except EngineError:
+            log.exception("trigger could not be disabled", extra={"trigger": trigger.name})
+
+
+def _premises(config: Config, closing: ExitStack) -> Premises:
+    context: Context = zmq.Context(io_threads=1)
+    closing.callback(context.term)
+    plugin_dir = Path(config.plugin_dir).absolute()
+    premises = Premises(
+        context,
+        plugin_dir=plugin_dir,
+        environment_dir=plugin_dir / ".venv",
+        runtime_dir=Path(config.data_dir).absolute() / "runtime",
+        limits=RunLimits(
+            start_s=config.workers.start_timeout_s,
+            run_s=config.workers.run_timeout_s,
+            cancel_grace_s=config.workers.cancel_grace_s,
+        ),
+        mirror_value_bytes=config.workers.mirror_value_bytes,
+    )
+    closing.callback(premises.close)
+    return premises

@@ -1,0 +1,206 @@
+"""Set up the supervisor of one trigger: its plugin, its inbox, its policy."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+import pyarrow as pa
+
+from engine.catalog.state import Catalog
+from engine.catalog.store import CatalogStore
+from engine.clock import Clock
+from engine.config import WorkersConfig
+from engine.logs import LogRing
+from engine.model.schedule import latest_fire
+from engine.model.trigger import (
+    AllTablesSpec,
+    CronSpec,
+    EverySpec,
+    Kind,
+    RequestSpec,
+    TableSpec,
+    Trigger,
+    kind,
+)
+from engine.plugins.source import PluginFolder
+from engine.workers import moves
+from engine.workers.callbacks import Callbacks
+from engine.workers.inbox import (
+    Inbox,
+    LogSlice,
+    RequestInbox,
+    ScheduleInbox,
+    WalInbox,
+    table_batches,
+)
+from engine.workers.nudge import Nudge
+from engine.workers.premises import Premises
+from engine.workers.spawn import Spawner
+from engine.workers.supervisor import Assignment, Shared, Supervisor
+from engine.workers.triggerlog import TriggerLog
+
+__all__ = ["RowsSlice", "Site", "SupervisorMaker"]
+
+_MAX_CAUSES = 16
+_MAX_ATTEMPTS = 10
+
+
+class RowsSlice(Protocol):
+    """What the hot buffer reads: rows of some tables in the log entries up to `end`."""
+
+    @property
+    def end(self) -> int:
+        """Sequence behind the last entry covered."""
+        ...
+
+    @property
+    def tables(self) -> tuple[tuple[int, pa.RecordBatch], ...]:
+        """Rows by table id, in order of first write."""
+        ...
+
+    @property
+    def causes(self) -> tuple[int, ...]:
+        """The shortest cause chain among the entries with such rows."""
+        ...
+
+
+class ReadRows(Protocol):
+    """Reads entries of the log from a position on."""
+
+    def __call__(
+        self,
+        position: int,
+        database_id: int,
+        table_ids: frozenset[int] | None,
+        max_rows: int,
+        max_bytes: int,
+    ) -> RowsSlice:
+        """Return rows of the entries from `position` on, within the limits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where supervisors are set up, and with what."""
+
+    catalog: CatalogStore
+    clock: Clock
+    config: WorkersConfig
+    plugins: PluginFolder
+    premises: Premises
+    callbacks: Callbacks
+    shared: Shared
+    ring: LogRing
+    read_rows: ReadRows
+
+
+class SupervisorMaker:
+    """Makes supervisors; any thread may call."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def make(self, trigger: Trigger, position: int | None, tick_ns: int | None) -> Supervisor:
+        """Make the supervisor of a trigger; see `Registry.start`.
+
+        Raises:
+            PluginFileError: its plugin cannot be found.
+        """
+        site = self._site
+        code = site.plugins.open(trigger.plugin)
+        database = site.catalog.catalog.database_by_id(trigger.database_id).name
+        trigger_log = TriggerLog(site.ring, site.clock, trigger.name, kind(trigger.spec))
+        nudge = Nudge()
+        return Supervisor(
+            Assignment(trigger, database, code, self._policy(trigger)),
+            self._inbox(trigger, nudge, trigger_log, position=position, tick_ns=tick_ns),
+            nudge,
+            spawner=Spawner(site.premises, site.callbacks, trigger, database),
+            trigger_log=trigger_log,
+            shared=site.shared,
+        )
+
+    def _policy(self, trigger: Trigger) -> moves.Policy:
+        return moves.Policy(
+            trigger.settings.error_behavior,
+            is_request=kind(trigger.spec) is Kind.REQUEST,
+            max_deaths=self._site.config.max_deaths,
+            max_attempts=_MAX_ATTEMPTS,
+        )
+
+    def _inbox(
+        self,
+        trigger: Trigger,
+        nudge: Nudge,
+        trigger_log: TriggerLog,
+        *,
+        position: int | None,
+        tick_ns: int | None,
+    ) -> Inbox:
+        match trigger.spec:
+            case AllTablesSpec() | TableSpec():
+                return WalInbox(
+                    max(trigger.start, position or 0),
+                    functools.partial(self._read, trigger),
+                    nudge,
+                    max_causes=_MAX_CAUSES,
+                    on_loop=functools.partial(self._report_loop, trigger_log),
+                )
+            case CronSpec() | EverySpec():
+                return ScheduleInbox(trigger.spec, self._done_tick(trigger.spec, tick_ns), nudge)
+            case RequestSpec():
+                return RequestInbox(self._site.config.request_queue, nudge)
+            case _:
+                assert_never(trigger.spec)
+
+    def _done_tick(self, spec: CronSpec | EverySpec, tick_ns: int | None) -> int:
+        """Return the tick to go on from: of those missed while down, only the latest is run."""
+        now_ns = self._site.clock.now_ns()
+        if tick_ns is None:
+            return now_ns
+        latest_ns = latest_fire(spec, tick_ns, now_ns)
+        return tick_ns if latest_ns is None else max(tick_ns, latest_ns - 1)
+
+    def _read(self, trigger: Trigger, position: int) -> LogSlice:
+        catalog = self._site.catalog.catalog
+        config = self._site.config
+        found = self._site.read_rows(
+            position,
+            trigger.database_id,
+            _table_ids(catalog, trigger),
+            config.max_event_rows,
+            config.max_event_bytes,
+        )
+        tables = table_batches(found.tables, _namer(catalog))
+        return LogSlice(found.end, tables, found.causes)
+
+    def _report_loop(self, trigger_log: TriggerLog, causes: tuple[int, ...]) -> None:
+        triggers = self._site.catalog.catalog.triggers
+        names = [triggers[i].name if i in triggers else f"#{i}" for i in causes]
+        trigger_log.record_failure(
+            "event dropped: the rows were written by a chain of more than "
+            f"{_MAX_CAUSES} plugin runs that feed each other: {' -> '.join(names)}; let one of "
+            "these plugins skip the tables that the others write"
+        )
+
+
+def _table_ids(catalog: Catalog, trigger: Trigger) -> frozenset[int] | None:
+    """Return the ids of the trigger's tables; None for all, none for one that does not exist."""
+    if not isinstance(trigger.spec, TableSpec):
+        return None
+    database = catalog.database_by_id(trigger.database_id)
+    table = database.tables.get(trigger.spec.table)
+    return frozenset() if table is None else frozenset((table.id,))
+
+
+def _namer(catalog: Catalog) -> Callable[[int], str]:
+    def name_of(table_id: int) -> str:
+        table = catalog.table_by_id(table_id)
+        if table is None:
+            raise AssertionError("tables outlive the rows in the buffer")
+        return table.name
+
+    return name_of
