@@ -61,6 +61,7 @@ class TableSchema:
 
     columns: tuple[Column, ...] = ()
     _types: dict[str, ColumnType] = field(init=False, repr=False, compare=False)
+    _arrow: pa.Schema = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         """Index the types by name."""
@@ -83,8 +84,11 @@ class TableSchema:
     @property
     def arrow(self) -> pa.Schema:
         """The schema as users see it: sorted by name, each field with its role as metadata."""
-        columns = sorted((*self.columns, Column(TIME, ColumnType.TIME)), key=_byte_order)
-        return pa.schema([_arrow_field(column) for column in columns])
+        if self._arrow is None:  # each query asks; two threads may build the same at once
+            columns = sorted((*self.columns, Column(TIME, ColumnType.TIME)), key=_byte_order)
+            arrow = pa.schema([_arrow_field(column) for column in columns])
+            object.__setattr__(self, "_arrow", arrow)
+        return self._arrow
 
 
 def _byte_order(column: Column) -> bytes:

@@ -23,17 +23,22 @@ class Mentions:
     def __init__(self, sql: str) -> None:
         # Only ASCII letters: the way in which SQL lowers names, and text outside keeps its form.
         self._sql = _lowered(sql)
+        self._doubled = tuple(quote for quote in _QUOTES if quote + quote in sql)
         self.lists_catalog = any(word in self._sql for word in _CATALOG_WORDS)
 
     def of(self, names: Iterable[str]) -> list[str]:
         """Return those of the names that the statement may read."""
-        return [name for name in names if self._has(name)]
+        sql, doubled = self._sql, self._doubled
+        return [
+            name
+            for name in names
+            if (lowered := name.lower() if name.isascii() else _lowered(name)) in sql
+            or (doubled and _stands_doubled(lowered, sql, doubled))
+        ]
 
-    def _has(self, name: str) -> bool:
-        lowered = _lowered(name)
-        if lowered in self._sql:
-            return True
-        return any(q in name and lowered.replace(q, q + q) in self._sql for q in _QUOTES)
+
+def _stands_doubled(name: str, sql: str, quotes: Iterable[str]) -> bool:
+    return any(quote in name and name.replace(quote, quote + quote) in sql for quote in quotes)
 
 
 def _lowered(text: str) -> str:
