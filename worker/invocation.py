@@ -9,7 +9,6 @@ Source: InfluxDB 3 Core plugin API, "Entry points", "Exceptions and error texts"
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -26,7 +25,7 @@ from worker.wire import Fault, LocalWireError
 from worker.wire import messages as m
 from worker.wire.faults import CANCELLED, PLUGIN_INVALID, PLUGIN_RAISED
 
-__all__ = ["Invoker", "Run", "format_elapsed"]
+__all__ = ["Invoker", "Run"]
 
 Run = m.WalRun | m.ScheduledRun | m.RequestRun
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - Python 3.10 has no UTC
@@ -69,17 +68,9 @@ class Invoker:
         self._mirrors.send(self._lane.note)
 
     def _invoke(self, local: Local, event: Run) -> m.Response | None:
-        start_s = time.perf_counter()
-        self._announce(_announcement(event))
         function = self._loader.entry_point(_ENTRY_POINTS[type(event)])
         returned = self._call(function, local, event)
-        response = make_response(returned) if type(event) is m.RequestRun else None
-        self._announce(f"finished execution in {format_elapsed(time.perf_counter() - start_s)}")
-        return response
-
-    def _announce(self, text: str) -> None:
-        # Not by the plugin's way: a run that has finished is no longer to be cancelled.
-        self._lane.note(m.Log("INFO", text, time.time_ns()))
+        return make_response(returned) if type(event) is m.RequestRun else None
 
     def _call(self, function: Callable[..., object], local: Local, event: Run) -> object:
         args = None if self._arguments is None else dict(self._arguments)
@@ -128,42 +119,9 @@ _ENTRY_POINTS: dict[type[Run], str] = {
 }
 
 
-def _announcement(event: Run) -> str:
-    match event:
-        case m.WalRun():
-            return "starting execution of wal plugin."
-        case m.ScheduledRun(_, time_ns):
-            return (
-                f"starting execution with scheduled time {_moment(time_ns):%Y-%m-%d %H:%M:%S} UTC"
-            )
-        case m.RequestRun():
-            return "starting execution of request plugin."
-
-
 def _moment(time_ns: int) -> datetime:
     """Return the time cut to whole seconds."""
     return _EPOCH + timedelta(seconds=time_ns // 1_000_000_000)
-
-
-def format_elapsed(elapsed_s: float) -> str:
-    """Write a duration as `1m 2s 3ms 4us 5ns`, without its zeros."""
-    left = round(elapsed_s * 1_000_000_000)
-    words = []
-    for unit, length in _UNITS:
-        count, left = divmod(left, length)
-        if count:
-            words.append(f"{count}{unit}")
-    return " ".join(words) or "0s"
-
-
-_UNITS = (
-    ("h", 3_600_000_000_000),
-    ("m", 60_000_000_000),
-    ("s", 1_000_000_000),
-    ("ms", 1_000_000),
-    ("us", 1_000),
-    ("ns", 1),
-)
 
 
 def _text_of(error: BaseException) -> str:

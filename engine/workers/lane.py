@@ -123,7 +123,7 @@ class Lane:
         if self._socket.getsockopt(zmq.RCVMORE):
             raise ProtocolFault("a message of several frames")
         try:
-            message = decode(data)
+            message = decode(data, sender="worker")
             self._session.received(message)
         except RemoteWireError as error:
             raise ProtocolFault(str(error)) from error

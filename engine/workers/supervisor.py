@@ -195,7 +195,12 @@ class Supervisor(Service):
         try:
             self._load(worker, source)
             message = self._shared.encoder.message(self._identity.run.run_id, work)
-            return moves.Ran(worker.conversation.run(message, context))
+            self._log.run_started(work)
+            start_ns = time.perf_counter_ns()
+            outcome = worker.conversation.run(message, context)
+            if isinstance(outcome, Succeeded):
+                self._log.run_finished(time.perf_counter_ns() - start_ns)
+            return moves.Ran(outcome)
         except StopAsked:
             return moves.Unwanted()
         except EngineError as error:

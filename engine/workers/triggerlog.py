@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import assert_never
 
 from engine.clock import Clock
 from engine.logs import LogRing
+from engine.model.duration import format_duration
+from engine.model.event import ScheduledEvent, WalEvent
 from engine.model.trigger import Kind
+from engine.workers.inbox import PendingRequest, Work
 
 __all__ = ["TriggerLog"]
 
@@ -33,6 +37,14 @@ class TriggerLog:
         """Record a line of our own."""
         self._record(level, text, self._clock.now_ns())
 
+    def run_started(self, work: Work) -> None:
+        """Record the line that Core writes before a run."""
+        self.engine_line("INFO", _announcement(work))
+
+    def run_finished(self, elapsed_ns: int) -> None:
+        """Record the line that Core writes after a run that succeeded."""
+        self.engine_line("INFO", f"finished execution in {format_duration(elapsed_ns)}")
+
     def record_failure(self, text: str) -> None:
         """Record why a run, or the worker itself, failed."""
         self.engine_line("ERROR", f"error {self._context}: {text}")
@@ -57,3 +69,16 @@ def _context(kind: Kind) -> str:
             return "running request plugin"
         case _:
             assert_never(kind)
+
+
+def _announcement(work: Work) -> str:
+    match work:
+        case WalEvent():
+            return "starting execution of wal plugin."
+        case ScheduledEvent(time_ns):
+            moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+            return f"starting execution with scheduled time {moment:%Y-%m-%d %H:%M:%S} UTC"
+        case PendingRequest():
+            return "starting execution of request plugin."
+        case _:
+            assert_never(work)

@@ -21,8 +21,8 @@ import zmq
 
 from engine.cache import GlobalCache
 from engine.clock import SystemClock
-from engine.model.entry import Run
 from engine.ingest.transaction import RunIdentity
+from engine.model.entry import Run
 from engine.model.trigger import RequestSpec, Trigger, TriggerSettings
 from engine.plugins.source import PluginFolder
 from engine.workers.callbacks import Callbacks, RunContext
