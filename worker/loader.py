@@ -87,10 +87,11 @@ class Loader:
         return _pick(names, name)
 
     def _compile(self, load: Load) -> CodeType:
-        text = load.text or ""
-        lines = text.splitlines(keepends=True)
-        linecache.cache[SOURCE_NAME] = (len(text), None, lines, SOURCE_NAME)
         if self._code is None:
+            text = load.text or ""
+            # Before the compilation, whose SyntaxError shows a line too.
+            lines = text.splitlines(keepends=True)
+            linecache.cache[SOURCE_NAME] = (len(text), None, lines, SOURCE_NAME)
             self._code = compile(text, SOURCE_NAME, "exec", dont_inherit=True)
         return self._code
 

@@ -7,10 +7,12 @@ prints, so that a talkative plugin never blocks on a full pipe.
 from __future__ import annotations
 
 import hmac
+import select
 import time
-from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
+from typing import cast
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -37,6 +39,8 @@ Context = zmq.Context[zmq.Socket[bytes]]
 
 _EXIT_AFTER_DISCONNECT_S = 2.0
 _LAST_MESSAGES_S = 0.5
+# Plain numbers: an operation on the enum takes longer than the question to the socket.
+_EVENTS, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
 
 
 class Wake(Enum):
@@ -65,16 +69,15 @@ class Lane:
         self._socket.bind(endpoint)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._is_disconnected = False
-        self._poller = zmq.Poller()
+        self._poll = select.poll()
 
     def attach(self, process: WorkerProcess, nudge: Nudge) -> None:
         """Watch the process that will speak on this lane."""
         self._attached = _Attached(process, nudge)
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
-        self._poller.register(process.pidfd, zmq.POLLIN)
-        self._poller.register(process.output, zmq.POLLIN)
-        self._poller.register(nudge.fileno(), zmq.POLLIN)
+        for watched in (_descriptor(self._socket), _descriptor(self._monitor)):
+            self._poll.register(watched, select.POLLIN)
+        for watched in (process.pidfd, process.output, nudge.fileno()):
+            self._poll.register(watched, select.POLLIN)
 
     def wait(self, deadline_s: float | None) -> Wake:
         """Wait for a message, the end of the process, a nudge or the deadline.
@@ -85,21 +88,21 @@ class Lane:
         Raises:
             ProtocolFault: the worker closed the connection but lives on.
         """
-        while True:
-            ready = dict(self._poller.poll(_milliseconds(deadline_s)))
-            if self._socket in ready:
-                return Wake.MESSAGE
-            if self._monitor in ready:
-                self._note_disconnect()
+        process, nudge = self._attached.process, self._attached.nudge
+        while not self._has_message():
+            ready = {descriptor for descriptor, _ in self._poll.poll(_milliseconds(deadline_s))}
+            if self._has_message():
+                break
             self._take_output(ready)
-            if self._attached.process.pidfd in ready:
+            if process.pidfd in ready:
                 return self._after_the_end()
-            if self._is_disconnected:
+            if self._was_disconnected():
                 return self._after_disconnect()
-            if self._attached.nudge.fileno() in ready:
+            if nudge.fileno() in ready:
                 return Wake.NUDGED
             if not ready and deadline_s is not None and time.monotonic() >= deadline_s:
                 return Wake.LATE
+        return Wake.MESSAGE
 
     def send(self, message: Message) -> None:
         """Send a message; the session refuses one that is out of turn.
@@ -148,35 +151,45 @@ class Lane:
         self._monitor.close(0)
         self._socket.close(0)
 
-    def _take_output(self, ready: Mapping[object, int]) -> None:
+    def _has_message(self) -> bool:
+        # The descriptor is edge-triggered: EVENTS has the truth and must be asked before a wait.
+        return bool(cast("int", self._socket.getsockopt(_EVENTS)) & _READABLE)
+
+    def _was_disconnected(self) -> bool:
+        while cast("int", self._monitor.getsockopt(_EVENTS)) & _READABLE:
+            recv_monitor_message(self._monitor, zmq.NOBLOCK)
+            self._is_disconnected = True
+        return self._is_disconnected
+
+    def _take_output(self, ready: AbstractSet[int]) -> None:
         process = self._attached.process
         if process.output in ready and not process.read_output():
-            self._poller.unregister(process.output)
-
-    def _note_disconnect(self) -> None:
-        recv_monitor_message(self._monitor, zmq.NOBLOCK)
-        self._is_disconnected = True
+            self._poll.unregister(process.output)
 
     def _after_the_end(self) -> Wake:
         """Give what the process said last a chance to arrive: its data may be on the way."""
         deadline_s = time.monotonic() + _LAST_MESSAGES_S
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        while not self._is_disconnected and time.monotonic() < deadline_s:
-            ready = dict(poller.poll(_milliseconds(deadline_s)))
-            if self._socket in ready:
-                return Wake.MESSAGE
-            if self._monitor in ready:
-                self._note_disconnect()
-        return Wake.MESSAGE if self._socket.poll(0) else Wake.ENDED
+        poll = select.poll()
+        poll.register(_descriptor(self._socket), select.POLLIN)
+        poll.register(_descriptor(self._monitor), select.POLLIN)
+        while not self._has_message():
+            left_ms = _milliseconds(deadline_s)
+            if self._was_disconnected() or not left_ms:
+                # What was on its way had arrived before the end of the connection was noticed.
+                return Wake.MESSAGE if self._has_message() else Wake.ENDED
+            poll.poll(left_ms)
+        return Wake.MESSAGE
 
     def _after_disconnect(self) -> Wake:
-        if self._socket.poll(0):
+        if self._has_message():
             return Wake.MESSAGE
         if self._attached.process.has_ended(_EXIT_AFTER_DISCONNECT_S):
             return Wake.ENDED
         raise ProtocolFault("the worker closed its connection, or sent an oversized frame")
+
+
+def _descriptor(socket: zmq.Socket[bytes]) -> int:
+    return cast("int", socket.getsockopt(zmq.FD))
 
 
 def _milliseconds(deadline_s: float | None) -> int | None:
