@@ -1,165 +1,33 @@
-"""The documentation is held against the program: its commands are run, its tables compared.
+"""The documentation is held against the program: commands are run, tables compared."""
 
-Fenced blocks that are run, in order, by a tutorial's test:
-
-    sh              run as it stands; the working directory is kept from block to block
-    sh server       started in the background; a running server is stopped first
-    sh checkout     not run: the test's own path holds the program
-    python file=F   written to the file F
-    text            lines that the output of the block before holds, in this order; that block is
-                    repeated until it does, because plugins run a moment after a write
-"""
-
-import os
+import dataclasses
+import importlib
+import pkgutil
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from tests.serving import eventually
+import engine
+from engine.catalog.objects import LocalObjects
+from engine.catalog.store import CatalogStore
+from engine.cli.main import app
+from engine.config import Config
+from engine.errors import EngineError
+from engine.logs import LogRing
+from engine.query.mentions import Mentions
+from engine.query.system_tables import SystemTables
+from engine.query.tables import QueryService
+from engine.storage.buffer import HotBuffer
+from tests.reader import follow
+from worker.wire import LIMITS, codec
+from worker.wire.session import SENDERS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-READY = re.compile(r"ready: http://(\S+)")
-DEFAULT_ADDRESS = "127.0.0.1:8181"
-ANSWER_WITHIN_S = 20.0
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its kind (`sh server`) or its file, and its text."""
-
-    kind: str
-    file: str | None
-    body: str
-
-
-def blocks_of(text: str) -> list[Block]:
-    found = []
-    for fence in FENCE.finditer(text):
-        words = fence["info"].split()
-        files = [word.removeprefix("file=") for word in words if word.startswith("file=")]
-        kind = " ".join(word for word in words if not word.startswith("file="))
-        found.append(Block(kind, files[0] if files else None, fence["body"]))
-    return found
-
-
-class Reader:
-    """Somebody who follows a page word by word, in a home folder of their own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.folder = home
-        self.address = DEFAULT_ADDRESS
-        self.server: subprocess.Popen[str] | None = None
-
-    def follow(self, block: Block, answer: str | None) -> None:
-        match block.kind:
-            case "sh" if answer is not None:
-                self.expect(block.body, answer)
-            case "sh":
-                status, output = self.run(block.body)
-                assert status == 0, f"{block.body}\n{output}"
-            case "sh server":
-                self.stop_server()
-                self.start_server(block.body)
-            case "python" if block.file is not None:
-                target = self.folder / block.file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(block.body)
-            case "sh checkout" | "text":
-                pass
-            case _:
-                raise AssertionError(f"a reader does not know what to do with {block}")
-
-    def run(self, script: str) -> tuple[int, str]:
-        where = self.home / ".folder"
-        script = script.replace(DEFAULT_ADDRESS, self.address).replace("./bulkhead", "bulkhead")
-        ended = subprocess.run(
-            ["sh", "-ec", f"{script}\npwd > {where}"],
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        if ended.returncode == 0:
-            self.folder = Path(where.read_text().strip())
-        return ended.returncode, ended.stdout + ended.stderr
-
-    def expect(self, script: str, lines: str) -> None:
-        output = ""
-
-        def is_there() -> bool:
-            nonlocal output
-            status, output = self.run(script)
-            return status == 0 and holds(output, lines)
-
-        try:
-            eventually(is_there, within_s=ANSWER_WITHIN_S, every_s=0.2)
-        except AssertionError:
-            pytest.fail(f"{script}\nprinted\n{output}\ninstead of\n{lines}")
-
-    def start_server(self, command: str) -> None:
-        with (self.home / "server.log").open("ab") as log:
-            self.server = subprocess.Popen(
-                ["sh", "-c", f"exec {command.replace('./bulkhead', 'bulkhead')}"],
-                cwd=self.folder,
-                env={**self.environment(), "INFLUXDB3_HTTP_BIND_ADDR": "127.0.0.1:0"},
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self.server.stdout is not None
-        found = READY.search(self.server.stdout.readline())
-        assert found is not None, (self.home / "server.log").read_text()
-        self.address = found[1]
-
-    def stop_server(self) -> None:
-        server, self.server = self.server, None
-        if server is None:
-            return
-        server.send_signal(signal.SIGINT)
-        server.communicate(timeout=15)
-        assert server.returncode == 0
-
-    def environment(self) -> dict[str, str]:
-        kept = {n: v for n, v in os.environ.items() if not n.startswith("INFLUXDB3_")}
-        return {
-            **kept,
-            "HOME": str(self.home),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "INFLUXDB3_HOST_URL": f"http://{self.address}",
-        }
-
-
-def holds(output: str, lines: str) -> bool:
-    """Whether an output holds lines, in this order; spaces at the ends of lines do not count."""
-    at = 0
-    for line in lines.strip().splitlines():
-        at = output.find(line.strip(), at)
-        if at < 0:
-            return False
-        at += len(line.strip())
-    return True
-
-
-@contextmanager
-def reader(home: Path) -> Iterator[Reader]:
-    following = Reader(home)
-    try:
-        yield following
-    finally:
-        following.stop_server()
 
 
 @pytest.mark.slow
@@ -169,6 +37,172 @@ def test_whoever_follows_the_page_gets_what_it_says(page: str, tmp_path: Path) -
     # The first commands of the README are tested by the bootstrap's and the demo's own tests.
     text = text.split("## Use it")[-1]
 
-    with reader(tmp_path) as following:
-        for block, after in pairwise([*blocks_of(text), Block("text", None, "")]):
-            following.follow(block, after.body if after.kind == "text" and after.body else None)
+    follow(text, tmp_path)
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def rows(name: str) -> list[list[str]]:
+    """Return the cells of all table rows of a page, without their back quotes."""
+    lines = [line for line in page(name).splitlines() if line.startswith("|")]
+    split = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    return [[cell.strip().replace("`", "") for cell in cells] for cells in split]
+
+
+def errors_with_codes() -> dict[str, type[EngineError]]:
+    for module in pkgutil.walk_packages(engine.__path__, "engine."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found = {}
+    waiting: list[type[EngineError]] = [EngineError]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        # Tests make errors of their own.
+        if "code" in vars(kind) and kind.__module__.startswith("engine."):
+            assert kind.code not in found, f"the code {kind.code} belongs to two errors"
+            found[kind.code] = kind
+    return found
+
+
+def test_every_error_is_documented_with_its_status() -> None:
+    documented = {cells[0]: cells[1] for cells in rows("reference/errors.md")}
+
+    # The root of the tree is never raised.
+    wanted = {c: str(e.http_status) for c, e in errors_with_codes().items() if e is not EngineError}
+
+    assert {code: documented.get(code) for code in wanted} == wanted
+
+
+def test_no_error_is_documented_that_does_not_exist() -> None:
+    with_status = {cells[0] for cells in rows("reference/errors.md") if cells[1].isdecimal()}
+
+    assert with_status <= set(errors_with_codes())
+
+
+def test_every_message_kind_is_documented_with_its_number_sender_and_fields() -> None:
+    documented = [
+        tuple(cells[:4]) for cells in rows("reference/wire-protocol.md") if len(cells) > 4
+    ]
+
+    for number, (kind, _) in codec._KINDS.items():  # noqa: SLF001  numbers stand nowhere else
+        names = ", ".join(field.name for field in dataclasses.fields(kind))
+        assert (str(number), kind.__name__, SENDERS[kind], names) in documented
+
+
+def test_the_limits_of_the_wire_are_documented() -> None:
+    documented = {cells[0]: cells[1] for cells in rows("reference/wire-protocol.md")}
+
+    for name, value in dataclasses.asdict(LIMITS).items():
+        assert documented[name] == str(value)
+
+
+def settings_of(kind: type, path: str = "") -> Iterator[tuple[str, object]]:
+    for setting in dataclasses.fields(kind):
+        if isinstance(setting.default_factory, type):
+            yield from settings_of(setting.default_factory, f"{path}{setting.name}.")
+        else:
+            yield f"{path}{setting.name}", setting.default
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = {}
+    for cells in rows("reference/configuration.md"):
+        names, defaults = cells[0].split(", "), cells[3].split(", ")
+        documented |= dict(zip(names, defaults, strict=True))
+
+    for name, default in settings_of(Config):
+        assert name in documented
+        if default is not dataclasses.MISSING:
+            assert documented[name] == str(default), name
+
+
+def commands_of(
+    command: Any,  # noqa: ANN401  Typer does not export the type
+    words: tuple[str, ...] = (),
+) -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", {})
+    for name, child in children.items():
+        if not child.hidden:
+            yield from commands_of(child, (*words, name))
+    if not children:
+        yield " ".join(words), command
+
+
+def sections(text: str) -> dict[str, str]:
+    parts = re.split(r"^## (.*)$", text, flags=re.MULTILINE)
+    return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+def test_every_command_and_option_is_documented() -> None:
+    by_title = sections(page("reference/cli.md"))
+    shared = by_title["Options of all commands that talk to a server"]
+    everywhere = by_title[""] + shared
+
+    for words, command in commands_of(typer.main.get_command(app)):
+        assert words in by_title, f"the command {words} is not documented"
+        for option in command.params:
+            for name in option.opts if option.param_type_name == "option" else ():
+                assert f"`{name}`" in by_title[words] + everywhere, f"{words} {name}"
+
+
+def test_every_variable_of_an_option_is_documented() -> None:
+    text = page("reference/cli.md")
+
+    for words, command in commands_of(typer.main.get_command(app)):
+        for option in command.params:
+            if option.envvar:
+                assert f"`{option.envvar}`" in text, f"{words}: {option.envvar}"
+
+
+def test_every_system_table_is_documented_with_its_columns(tmp_path: Path) -> None:
+    documented = {cells[0]: cells[2] for cells in rows("reference/system-tables.md")}
+    catalog = CatalogStore.open(LocalObjects(tmp_path)).catalog
+    tables = SystemTables(LogRing())
+    QueryService(CatalogStore.open(LocalObjects(tmp_path)), HotBuffer(), tables).stop()
+
+    shown = tables.tables(catalog, catalog.database("_internal"), Mentions("SHOW TABLES"))
+
+    for name, table in shown.items():
+        columns = [
+            re.sub(r" \(.*", "", c) for c in re.split(r", (?![A-Z`]*[A-Z])", documented[name])
+        ]
+        assert columns == table.schema.names, name
+
+
+def test_every_route_is_documented() -> None:
+    text = page("reference/http.md")
+
+    found = list(routes())
+
+    assert len(found) > 20
+    for method, path in found:
+        line = rf"{method}\b[^\n]*{re.escape(path.replace('{path:path}', '<path>'))}`"
+        assert re.search(line, text), f"{method} {path}"
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    text = (ROOT / "engine" / "http" / "app.py").read_text()
+    names = dict(re.findall(r'^ *(\w+) = "(/.*)"$', text, re.MULTILINE))
+    for method, written in re.findall(r'\("(GET|POST|PUT|DELETE)", ([^,]+),', text):
+        path = names.get(written) or written.strip('f"')
+        yield method, re.sub(r"\{(_[A-Z]+)\}", lambda found: names[found[1]], path)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    pages += (ROOT / "plugins").rglob("*.md")
+
+    for source in pages:
+        for target in re.findall(r"\]\(([^)\s]+)\)", source.read_text()):
+            if target.startswith(("http:", "https:")):
+                continue
+            path, _, anchor = target.partition("#")
+            found = source if not path else (source.parent / path).resolve()
+            assert found.exists(), f"{source}: {target}"
+            if anchor:
+                titles = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE)
+                slugs = {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles}
+                assert anchor in slugs, f"{source}: {target}"
