@@ -311,13 +311,14 @@ def test_query_that_needs_too_much_memory_is_refused() -> None:
         run("SELECT value FROM generate_series(1, 1000000) ORDER BY value DESC", limits=limits)
 
 
-def minutes(count: int, per_batch: int) -> QuerySnapshot:
+def minutes(count: int, per_batch: int, now_ns: int | None = None) -> QuerySnapshot:
     """A large table, one row a minute up to now, in batches ordered by time."""
+    now_ns = time.time_ns() if now_ns is None else now_ns
     ages = np.arange(count, 0, -1)
     batches = []
     for start in range(0, count, per_batch):
         part = ages[start : start + per_batch]
-        time_ns = pa.array(NOW - part * MINUTE, pa.int64()).cast(pa.timestamp("ns"))
+        time_ns = pa.array(now_ns - part * MINUTE, pa.int64()).cast(pa.timestamp("ns"))
         host = pa.array(["a"] * len(part)).dictionary_encode()
         arrays = {"host": host, "time": time_ns, "level": pa.array(part)}
         batches.append(
@@ -349,7 +350,7 @@ def minutes(count: int, per_batch: int) -> QuerySnapshot:
 def test_pruned_table_gives_the_same_rows_as_one_batch(condition: str) -> None:
     condition = condition.replace("{exact}", str(NOW - 33 * MINUTE))
     sql = f"SELECT level FROM cpu WHERE {condition} ORDER BY time"  # noqa: S608
-    large = minutes(100, 7)
+    large = minutes(100, 7, NOW)
     whole = pa.Table.from_batches(large.tables["cpu"].batches).combine_chunks().to_batches()[0]
     single = QuerySnapshot("db", {"cpu": TableSnapshot(SCHEMA.arrow, (whole,))})
 
