@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _TAIL_LINES = 40
 _MAX_LINE_BYTES = 4096
 _READ_BYTES = 65536
+_LAST_READS = 32
 _REAP_TIMEOUT_S = 5.0
 
 
@@ -110,7 +111,7 @@ class WorkerProcess:
 
     def has_ended(self, within_s: float) -> bool:
         """Wait for the end of the process."""
-        return bool(select.select([self.pidfd], [], [], within_s)[0])
+        return _is_readable(self.pidfd, within_s)
 
     def last_words(self) -> str:
         """Return the last lines that the process printed."""
@@ -129,14 +130,12 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Release the descriptors."""
-        while self._drain_once():
-            pass
+        # Bounded: a process that left the group may hold the pipe and print for ever.
+        for _ in range(_LAST_READS):
+            if not _is_readable(self.output, 0) or not self.read_output():
+                break
         os.close(self.pidfd)
         os.close(self.output)
-
-    def _drain_once(self) -> bool:
-        readable = select.select([self.output], [], [], 0)[0]
-        return bool(readable) and self.read_output()
 
     def _note(self, line: bytes) -> None:
         text = line[:_MAX_LINE_BYTES].decode(errors="replace")
@@ -159,6 +158,13 @@ def _popen(launch: Launch, document: int, printing_end: int) -> subprocess.Popen
         )
     except OSError as error:
         raise SpawnFailed(f"cannot start {launch.interpreter}: {error}") from error
+
+
+def _is_readable(descriptor: int, within_s: float) -> bool:
+    # Not `select`, which refuses descriptors from 1024 on.
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(within_s * 1000))
 
 
 def _signal_name(number: int) -> str:
