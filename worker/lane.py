@@ -177,7 +177,8 @@ class Lane:
 
     def _send_notes(self) -> None:
         self._refuse_fork()
-        while self._notes:
+        # Not until none is left: a thread that never stops logging would hold this one here.
+        for _ in range(len(self._notes)):
             note = self._notes.popleft()
             self._session.sent(note)
             self._send_packed(encode(note))

@@ -39,12 +39,17 @@ Context = zmq.Context[zmq.Socket[bytes]]
 
 _EXIT_AFTER_DISCONNECT_S = 2.0
 _LAST_MESSAGES_S = 0.5
+_LOOK_AROUND_EVERY = 64
 # Plain numbers: an operation on the enum takes longer than the question to the socket.
 _EVENTS, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
 
 
 class Wake(Enum):
-    """Why a wait ended; of several reasons the first in this order is told."""
+    """Why a wait ended; of several reasons the first in this order is told.
+
+    After each 64 messages a nudge or the deadline comes first, so that a worker which never stops
+    talking can still be interrupted.
+    """
 
     MESSAGE = "message"
     ENDED = "ended"
@@ -65,10 +70,13 @@ class Lane:
         self._session = Session("engine")
         self._socket: zmq.Socket[bytes] = context.socket(zmq.PAIR)
         self._socket.setsockopt(zmq.LINGER, 0)
+        # Half-duplex bounds what waits here; only the many Restore messages come without a pause.
+        self._socket.setsockopt(zmq.SNDHWM, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LIMITS.message_bytes)
         self._socket.bind(endpoint)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._is_disconnected = False
+        self._messages = 0
         self._poll = select.poll()
 
     def attach(self, process: WorkerProcess, nudge: Nudge) -> None:
@@ -100,9 +108,12 @@ class Lane:
                 return self._after_disconnect()
             if nudge.fileno() in ready:
                 return Wake.NUDGED
-            if not ready and deadline_s is not None and time.monotonic() >= deadline_s:
+            if _is_past(deadline_s):
                 return Wake.LATE
-        return Wake.MESSAGE
+        self._messages += 1
+        return (
+            Wake.MESSAGE if self._messages % _LOOK_AROUND_EVERY else self._look_around(deadline_s)
+        )
 
     def send(self, message: Message) -> None:
         """Send a message; the session refuses one that is out of turn.
@@ -161,6 +172,14 @@ class Lane:
             self._is_disconnected = True
         return self._is_disconnected
 
+    def _look_around(self, deadline_s: float | None) -> Wake:
+        """Notice what else there is although a message waits."""
+        ready = {descriptor for descriptor, _ in self._poll.poll(0)}
+        self._take_output(ready)
+        if self._attached.nudge.fileno() in ready:
+            return Wake.NUDGED
+        return Wake.LATE if _is_past(deadline_s) else Wake.MESSAGE
+
     def _take_output(self, ready: AbstractSet[int]) -> None:
         process = self._attached.process
         if process.output in ready and not process.read_output():
@@ -190,6 +209,10 @@ class Lane:
 
 def _descriptor(socket: zmq.Socket[bytes]) -> int:
     return cast("int", socket.getsockopt(zmq.FD))
+
+
+def _is_past(deadline_s: float | None) -> bool:
+    return deadline_s is not None and time.monotonic() >= deadline_s
 
 
 def _milliseconds(deadline_s: float | None) -> int | None:

@@ -193,3 +193,34 @@ def test_a_flood_of_output_neither_blocks_the_worker_nor_grows_without_bound(
 
     assert isinstance(run(worker), Succeeded)
     assert len(worker.process.last_words()) <= 40 * 1001
+
+
+@pytest.mark.parametrize("flood", ["say(m.Log('INFO', 'x', 1))", "print('x', flush=True)"])
+def test_a_worker_that_never_stops_talking_is_stopped_at_its_deadline(
+    start: Callable[[str], Worker], flood: str
+) -> None:
+    assert run(start(f"up()\nwhile True: {flood}")) == TimedOut(2.0)
+
+
+def test_a_resting_worker_that_never_stops_talking_leaves_room_for_events(
+    start: Callable[[str], Worker],
+) -> None:
+    worker = start("hello(); socket.recv(); say(m.Ready())\nwhile True: say(m.Log('INFO', 'x', 1))")
+    worker.greet(0)
+    worker.conversation._nudge.signal()  # noqa: SLF001  as the feed does
+
+    assert worker.conversation.rest() is None
+
+
+def test_any_number_of_cache_values_is_given_back_to_a_worker_that_is_slow_to_take_them(
+    start: Callable[[str], Worker],
+) -> None:
+    worker = start(
+        "hello(); time.sleep(0.5); welcome = decode(socket.recv(), sender='engine')\n"
+        "for _ in range(welcome.restores): socket.recv()\n"
+        "say(m.Ready())"
+    )
+    for number in range(20_000):
+        worker.mirror.store(f"key {number}", b"value", None)
+
+    worker.greet(0)
