@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import tempfile
 import threading
@@ -72,3 +74,20 @@ class Premises:
     def close(self) -> None:
         """Remove the sockets."""
         shutil.rmtree(self.sockets, ignore_errors=True)
+
+
+def _socket_folder(runtime_dir: Path) -> Path:
+    """Make a private folder whose path is short: that of an ipc endpoint ends at 107 bytes.
+
+    Its name follows from the data folder, which only one server holds at a time, so that what a
+    killed server left behind is removed by the next.
+    """
+    name = hashlib.sha256(os.fsencode(runtime_dir.resolve())).hexdigest()[:12]
+    folder = Path("/tmp", f"bulkhead-{os.getuid()}-{name}")  # noqa: S108  made 0700, or not used
+    try:
+        if folder.exists() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    except FileExistsError:  # somebody else's
+        return Path(tempfile.mkdtemp(prefix="bulkhead-", dir="/tmp"))  # noqa: S108
+    return folder

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import zmq
+
+from engine.workers.conversation import RunLimits
+from engine.workers.premises import Premises
+
+
+def premises(folder: Path) -> Premises:
+    return Premises(
+        zmq.Context.instance(),
+        plugin_dir=folder / "plugins",
+        environment_dir=folder / "plugins" / ".venv",
+        runtime_dir=folder / "runtime",
+        limits=RunLimits(1.0, 1.0, 1.0),
+        mirror_value_bytes=1,
+    )
+
+
+def test_the_next_server_on_the_same_data_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    killed = premises(tmp_path)
+    (killed.sockets / "7-abc").mkdir()
+
+    following = premises(tmp_path)
+
+    assert following.sockets == killed.sockets
+    assert list(following.sockets.iterdir()) == []
+    assert stat.S_IMODE(following.sockets.stat().st_mode) == 0o700
+    following.close()
+    assert not following.sockets.exists()
+
+
+def test_a_folder_that_is_not_ours_is_not_used(tmp_path: Path) -> None:
+    first = premises(tmp_path)
+    first.close()
+    first.sockets.symlink_to(tmp_path)
+    try:
+        second = premises(tmp_path)
+    finally:
+        first.sockets.unlink()
+
+    assert second.sockets != first.sockets
+    assert tmp_path.exists()
+    second.close()
