@@ -54,8 +54,7 @@ class Premises:
         self._runtime_dir = runtime_dir
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
-        # Short, because the path of an ipc endpoint ends at 107 bytes; mkdtemp makes it 0700.
-        self.sockets = Path(tempfile.mkdtemp(prefix="bulkhead-", dir="/tmp"))
+        self.sockets = _socket_folder(runtime_dir)
 
     def environment(self) -> tuple[Environment, Path]:
         """Return the plugins' environment and the runtime folder that fits it.
@@ -89,5 +88,5 @@ def _socket_folder(runtime_dir: Path) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
     except FileExistsError:  # somebody else's
-        return Path(tempfile.mkdtemp(prefix="bulkhead-", dir="/tmp"))  # noqa: S108
+        return Path(tempfile.mkdtemp(prefix="bulkhead-", dir="/tmp"))
     return folder
