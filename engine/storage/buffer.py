@@ -5,11 +5,11 @@ read; and merged into unique points in order of time, which is what queries read
 built when somebody asks for it, and shares memory with the first where nothing had to be merged.
 
 Threads: `append` is called by one thread, the rest by any. `_lock` guards the tables, their chunks
-and indexes, the causes and `_end`; it is held to look up and to link, never while rows are copied.
-What a reader takes under it are values. (The causes of an entry never change once they are there,
-so they are looked up without it.) Chunks are joined by the appending thread outside of the
-lock, which is safe because nobody else changes them. Each table's `MergedView` has a lock of its
-own, which is never taken together with `_lock`.
+and indexes, the causes, `_bytes` and `_end`; it is held to look up and to link, never while rows
+are copied. What a reader takes under it are values. (`_bytes` is read without it, and so are the
+causes of an entry, which never change once they are there.) Chunks are joined by the appending
+thread outside of the lock, which is safe because nobody else changes them. Each table's
+`MergedView` has a lock of its own, which is never taken together with `_lock`.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class HotBuffer:
         self._lock = threading.Lock()
         self._tables: dict[int, _Table] = {}
         self._causes: dict[int, tuple[int, ...]] = {}
+        self._bytes = 0
         self._end = 1
 
     def __repr__(self) -> str:
@@ -87,9 +88,8 @@ class HotBuffer:
 
     @property
     def bytes(self) -> int:
-        """Arrow bytes of the rows as written."""
-        with self._lock:
-            return sum(table.rows.size_bytes for table in self._tables.values())
+        """Roughly the memory that the rows as written take; every write asks, so it is kept."""
+        return self._bytes
 
     def rows_of(self, table_id: int) -> int:
         """Return the number of rows as written, duplicates included."""
@@ -142,6 +142,7 @@ class HotBuffer:
         table_ids: frozenset[int] | None,
         max_rows: int,
         max_bytes: int,
+        until: int | None = None,
     ) -> Slice:
         """Return the rows that the entries from a position on wrote to some tables.
 
@@ -151,15 +152,16 @@ class HotBuffer:
             table_ids: which of them; None for all.
             max_rows: of all tables together; a single entry may have more.
             max_bytes: likewise, in Arrow bytes.
+            until: sequence before which the slice ends at the latest; None for the newest entry.
         """
         with self._lock:
-            end = self._end
+            end = self._end if until is None else min(self._end, until)
             found = list(self._find(position, database_id, table_ids, max_rows))
         if not found:
             return Slice(end, (), ())
         cut = end_of_slice([(f.entries, f.chunks) for f in found], max_rows, max_bytes)
         if cut is not None:
-            end = cut
+            end = min(end, cut)
         inside = [_Found(f.table_id, f.entries.before(end), f.chunks) for f in found]
         inside = [f for f in inside if len(f.entries.sequences)]
         inside.sort(key=lambda f: (f.entries.sequences[0], f.entries.ordinal))
@@ -168,7 +170,8 @@ class HotBuffer:
     def drop_table(self, table_id: int) -> None:
         """Forget a table's rows."""
         with self._lock:
-            self._tables.pop(table_id, None)
+            table = self._tables.pop(table_id, None)
+            self._bytes -= table.rows.memory_bytes if table else 0
 
     def _add(self, sequence: int, entry: Entry) -> Iterator[tuple[int, _Table]]:
         if isinstance(entry, CheckpointEntry):
@@ -183,14 +186,19 @@ class HotBuffer:
                 table = _Table(part.table_id, part.database_id)
                 self._tables[part.table_id] = table
             table.entries.add(sequence, table.rows.end, ordinal)
+            before = table.rows.memory_bytes
             table.rows.append(part.rows)
+            self._bytes += table.rows.memory_bytes - before
             yield part.table_id, table
 
     def _join_chunks(self, table: _Table) -> None:
         while due := table.rows.mergeable():
             chunk = merged_chunk(due)
             with self._lock:
+                before = table.rows.memory_bytes
                 table.rows.replace_tail(due, chunk)
+                if table.id in self._tables:  # not dropped meanwhile
+                    self._bytes += table.rows.memory_bytes - before
 
     def _find(
         self, position: int, database_id: int, table_ids: frozenset[int] | None, max_rows: int

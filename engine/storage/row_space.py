@@ -26,6 +26,10 @@ _CHUNK_ROWS = 65_536
 _CHUNK_BYTES = 64 * 2**20  # strings may be large; an Arrow array of them ends at 2 GiB
 _LEVELS = (32, 1024, _CHUNK_ROWS // 2)  # a chunk is of a level when it has fewer rows than this
 
+# Measured: what an Arrow array takes beside its values, and an entry's place in the index.
+_ARRAY_BYTES = 800
+_ENTRY_BYTES = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -45,13 +49,21 @@ class Chunk:
         """Whether it is too large to be joined with others."""
         return self.rows.num_rows >= _LEVELS[-1] or self.size_bytes >= _CHUNK_BYTES
 
+    @property
+    def memory_bytes(self) -> int:
+        """Roughly what it takes; of a chunk of one row that is far more than its values."""
+        return self.size_bytes + _ARRAY_BYTES * int(self.rows.num_columns)
+
 
 class RowSpace:
-    """The chunks of one table; guarded by its owner."""
+    """The chunks of one table; guarded by its owner.
+
+    `memory_bytes` is roughly what they take, with a share for the entry of each `append`.
+    """
 
     def __init__(self) -> None:
         self._chunks: list[Chunk] = []
-        self.size_bytes = 0
+        self.memory_bytes = 0
 
     @property
     def end(self) -> int:
@@ -67,7 +79,7 @@ class RowSpace:
         """Add rows at the end."""
         chunk = Chunk(self.end, rows, int(rows.nbytes))
         self._chunks.append(chunk)
-        self.size_bytes += chunk.size_bytes
+        self.memory_bytes += chunk.memory_bytes + _ENTRY_BYTES
 
     def mergeable(self) -> tuple[Chunk, ...]:
         """Return the chunks at the end that are due to be joined, or none."""
@@ -81,7 +93,7 @@ class RowSpace:
         """Put one chunk in the place of the last ones, which hold the same rows."""
         del self._chunks[-len(old) :]
         self._chunks.append(new)
-        self.size_bytes += new.size_bytes - sum(chunk.size_bytes for chunk in old)
+        self.memory_bytes += new.memory_bytes - sum(chunk.memory_bytes for chunk in old)
 
 
 def merged_chunk(chunks: Sequence[Chunk]) -> Chunk:

@@ -151,7 +151,8 @@ def test_read_stops_at_the_limit_of_bytes() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(*range(100)), cpu(*range(100)), cpu(*range(100))])
 
-    found = buffer.read(1, DB, None, 1000, buffer.bytes * 2 // 3 + 1)
+    max_bytes = 2 * int(cpu(*range(100)).tables[0].rows.nbytes)
+    found = buffer.read(1, DB, None, 1000, max_bytes)
 
     assert (found.end, found.tables[0][1].num_rows) == (3, 200)
 
@@ -269,11 +270,25 @@ def test_many_small_writes_become_few_chunks() -> None:
 
 def test_bytes_follow_the_rows_and_a_dropped_table() -> None:
     buffer = HotBuffer()
-    buffer.append(1, [cpu(1, 2)])
+    buffer.append(1, [cpu(*range(10_000)), write((MEM, [{"time": 1}]))])
+    both = buffer.bytes
+    buffer.drop_table(MEM)
 
-    assert buffer.bytes == cpu(1, 2).tables[0].rows.nbytes
+    nbytes = cpu(*range(10_000)).tables[0].rows.nbytes
+    assert nbytes < buffer.bytes < min(both, nbytes * 1.1)
     buffer.drop_table(CPU)
     assert (buffer.bytes, buffer.rows_of(CPU), buffer.snapshot(CPU, SCHEMA)) == (0, 0, ())
+
+
+def test_bytes_count_what_tiny_writes_take_beside_their_values() -> None:
+    buffer, joined = HotBuffer(), HotBuffer()
+    for sequence in range(1, 1001):
+        buffer.append(sequence, [write((sequence, [{"time": 1, "usage": 1.0}]))])
+        joined.append(sequence, [write((CPU, [{"time": sequence, "usage": 1.0}]))])
+
+    assert buffer.bytes > 1_000_000  # 2000 arrays
+    assert joined.bytes < 200_000  # as many rows in few chunks
+    assert joined.bytes == sum(t.rows.memory_bytes for t in joined._tables.values())  # noqa: SLF001
 
 
 points = st.fixed_dictionaries(
