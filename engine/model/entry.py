@@ -56,6 +56,19 @@ class Position:
     low: int
     finished: tuple[tuple[int, int], ...] = ()
 
+    def joined(self, other: Position) -> Position:
+        """Return the position that both together make: each says only what it knows is done."""
+        low = max(self.low, other.low)
+        finished: list[tuple[int, int]] = []
+        for start, end in sorted({*self.finished, *other.finished}):
+            if start <= low:
+                low = max(low, end)
+            elif finished and start <= finished[-1][1]:
+                finished[-1] = (finished[-1][0], max(end, finished[-1][1]))
+            else:
+                finished.append((start, end))
+        return Position(low, tuple(finished))
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:

@@ -1,7 +1,8 @@
 """What the log says about triggers: the fold of its entries. Pure.
 
-How far each trigger has come, its last completed tick, the events whose run wrote synchronously
-and has not finished, and the idempotence keys of those writes. Folding a whole log, or only the
+How far each trigger has come (each of several concurrent runs adds its own range), its last
+completed tick, the events whose run wrote synchronously and has not finished, and the idempotence
+keys of those writes. Folding a whole log, or only the
 entries from any checkpoint on, gives the same result; so a segment that begins with a checkpoint
 makes the older ones superfluous.
 
@@ -88,9 +89,10 @@ class Progress:
     def _finish(self, trigger_id: int, progress: EntryProgress | None) -> None:
         match progress:
             case Position():
-                self._positions[trigger_id] = progress
+                known = self._positions.get(trigger_id, Position(0))
+                self._positions[trigger_id] = known.joined(progress)
             case Tick(time_ns):
-                self._ticks[trigger_id] = time_ns
+                self._ticks[trigger_id] = max(time_ns, self._ticks.get(trigger_id, time_ns))
             case None:
                 pass
             case _:

@@ -165,6 +165,17 @@ def test_cut_before_an_entry_covers_entries_of_other_tables_on_the_way() -> None
     assert buffer.read(4, DB, frozenset({CPU}), 1, LARGE).end == 5
 
 
+def test_read_ends_before_the_bound_it_is_given() -> None:
+    buffer = HotBuffer()
+    buffer.append(1, [cpu(1), cpu(2), run_without_rows(), cpu(4)])
+
+    part = buffer.read(1, DB, None, LARGE, LARGE, until=3)
+    rest = buffer.read(3, DB, None, LARGE, LARGE, until=4)
+
+    assert (part.end, part.tables[0][1].num_rows) == (3, 2)
+    assert (rest.end, rest.tables) == (4, ())
+
+
 def test_read_sees_only_the_tables_and_the_database_asked_for() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(1), write((30, [{"time": 1}]), database_id=2)])
