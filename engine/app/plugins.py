@@ -90,6 +90,7 @@ class PluginServices:
             plugins,
             clock,
             log_end=lambda: state.committer.end,
+            note_end=state.feed.note,
             forget_progress=state.log.forget,
         )
         self.requests = RequestRouter(state.catalog, self.registry.submit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from engine.catalog.commands import (
     NewTrigger,
@@ -41,6 +41,7 @@ class TriggerDefinitions:
         clock: Clock,
         *,
         log_end: Callable[[], int],
+        note_end: Callable[[Iterable[int], int], None],
         forget_progress: Callable[[int], None],
     ) -> None:
         """Set up the definitions.
@@ -52,6 +53,8 @@ class TriggerDefinitions:
             plugins: where plugins are found.
             clock: tells whether a schedule can still fire.
             log_end: the position behind the newest durable entry, from which a trigger starts.
+            note_end: called with the database of a trigger that has begun to run, and the end of
+                the log; what was written meanwhile has been announced without it.
             forget_progress: called with the id of a deleted trigger.
         """
         self._catalog = catalog
@@ -60,6 +63,7 @@ class TriggerDefinitions:
         self._plugins = plugins
         self._clock = clock
         self._log_end = log_end
+        self._note_end = note_end
         self._forget_progress = forget_progress
         self._lock = threading.Lock()
 
@@ -111,6 +115,7 @@ class TriggerDefinitions:
 
     def _start(self, trigger: Trigger) -> None:
         self._registry.start(trigger)
+        self._note_end((trigger.database_id,), self._log_end())
         if isinstance(trigger.spec, CronSpec | EverySpec):
             self._scheduler.add(trigger.id, trigger.spec)
 

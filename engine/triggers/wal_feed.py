@@ -18,7 +18,7 @@ _CATCH_UP_S = 0.001
 
 
 class WalFeed(Service):
-    """`note` is called by the committer's thread; `_condition` guards all fields."""
+    """`note` is for any thread; `_condition` guards all fields."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class WalFeed(Service):
         with self._condition:
             was_empty = not self._pending
             for database_id in database_ids:
-                self._pending[database_id] = end
+                self._pending[database_id] = max(end, self._pending.get(database_id, 0))
             if was_empty and self._pending:
                 self._condition.notify()
 

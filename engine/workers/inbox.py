@@ -18,6 +18,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from engine.errors import Busy, EngineError, Stopping
+from engine.model.catch_up import CatchUp, Turn, next_turn
 from engine.model.entry import Position, Progress, Tick
 from engine.model.event import (
     PluginResponse,
@@ -26,7 +27,6 @@ from engine.model.event import (
     TableBatch,
     WalEvent,
 )
-from engine.model.schedule import next_fire
 from engine.model.trigger import CronSpec, EverySpec
 from engine.workers.nudge import Nudge
 
@@ -105,7 +105,7 @@ class WalInbox:
 
     def announce(self, end: int) -> None:
         """Tell that entries below `end` may be taken."""
-        self._end = end
+        self._end = max(self._end, end)
         self._nudge.signal()
 
     def take(self) -> WalEvent | None:
@@ -135,11 +135,33 @@ class WalInbox:
 class ScheduleInbox:
     """Ticks after the last one that was done; `_due_ns` is written by the scheduler."""
 
-    def __init__(self, spec: CronSpec | EverySpec, done_ns: int, nudge: Nudge) -> None:
+    def __init__(
+        self,
+        spec: CronSpec | EverySpec,
+        catch_up: CatchUp,
+        nudge: Nudge,
+        *,
+        done_ns: int,
+        now_ns: int,
+        on_dropped: Callable[[Turn], None],
+    ) -> None:
+        """Set up the inbox.
+
+        Args:
+            spec: when ticks fall.
+            catch_up: which of the missed ticks are run.
+            nudge: signalled when ticks are due.
+            done_ns: the last tick that was run; ticks between it and now were missed.
+            now_ns: UTC nanoseconds.
+            on_dropped: told by the thread that takes of ticks that are never run.
+        """
         self._spec = spec
-        self._done_ns = done_ns
-        self._due_ns = done_ns
+        self._catch_up = catch_up
         self._nudge = nudge
+        self._done_ns = done_ns
+        self._missed_until_ns = now_ns
+        self._due_ns = done_ns
+        self._on_dropped = on_dropped
 
     def announce(self, due_ns: int) -> None:
         """Tell that ticks up to a time are due."""
@@ -147,16 +169,24 @@ class ScheduleInbox:
         self._nudge.signal()
 
     def take(self) -> ScheduledEvent | None:
-        """Return the oldest due tick that was not done; a slow trigger catches up in order."""
-        following_ns = next_fire(self._spec, self._done_ns)
-        if following_ns is None or following_ns > self._due_ns:
-            return None
-        return ScheduledEvent(following_ns)
+        """Return the due tick that the catch-up policy chooses, and drop those it passes over."""
+        turn = next_turn(
+            self._spec,
+            self._catch_up,
+            done_ns=self._done_ns,
+            missed_until_ns=self._missed_until_ns,
+            due_ns=self._due_ns,
+        )
+        self._done_ns = turn.done_ns
+        if turn.dropped:
+            self._on_dropped(turn)
+        return None if turn.tick_ns is None else ScheduledEvent(turn.tick_ns)
 
     def done(self, work: Work) -> None:
-        """Note a finished tick."""
+        """Note a finished tick; those that fell due meanwhile were missed."""
         if isinstance(work, ScheduledEvent):
             self._done_ns = work.time_ns
+            self._missed_until_ns = max(self._missed_until_ns, self._due_ns)
 
     def progress_after(self, work: Work) -> Progress | None:
         """Return the tick itself."""

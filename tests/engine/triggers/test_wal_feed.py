@@ -5,11 +5,12 @@ import queue
 from engine.triggers.wal_feed import WalFeed
 
 
-def test_positions_of_one_interval_go_out_once_and_the_last_counts() -> None:
+def test_positions_of_one_interval_go_out_once_and_the_furthest_counts() -> None:
     told: queue.Queue[tuple[int, int]] = queue.Queue()
     feed = WalFeed(0.2, lambda database_id, end: told.put((database_id, end)))
     feed.note({1}, 5)
     feed.note({1, 2}, 9)
+    feed.note({2}, 7)
 
     feed.start()
     try:

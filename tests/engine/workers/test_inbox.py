@@ -22,6 +22,14 @@ def rows_until(end: int, causes: tuple[int, ...] = ()) -> LogSlice:
     return LogSlice(end, (TableBatch(7, "cpu", ROWS),), causes)
 
 
+def test_an_announcement_that_comes_late_takes_nothing_back() -> None:
+    inbox = wal_inbox({1: rows_until(3)}, [])
+    inbox.announce(3)
+    inbox.announce(1)
+
+    assert isinstance(inbox.take(), WalEvent)
+
+
 def test_a_wal_inbox_gives_nothing_before_an_announcement() -> None:
     inbox = wal_inbox({1: rows_until(3)}, [])
 
