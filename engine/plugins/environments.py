@@ -94,14 +94,22 @@ def _probe(interpreter: Path) -> tuple[str, tuple[int, int, int], str, str]:
             f"the Python of the plugin environment does not run: {interpreter}: "
             f"{result.stderr.strip()}; remove {interpreter.parent.parent} to have it made anew"
         )
-    tag, (major, minor, micro), system, platform = json.loads(result.stdout)
+    try:
+        tag, (major, minor, micro), system, platform = json.loads(result.stdout)
+    except (ValueError, TypeError) as error:
+        raise BrokenEnvironment(f"{interpreter} does not answer as a Python does") from error
     return tag, (major, minor, micro), system, platform
 
 
 def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BrokenEnvironment(f"cannot run {command[0]}: {error}") from error

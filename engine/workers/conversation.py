@@ -101,6 +101,7 @@ class Conversation:
         self._log = log
         self._is_stopping = is_stopping
         self._limits = limits
+        self._is_up = False
         self._is_cancelled = False
         lane.attach(process, nudge)
 
@@ -119,6 +120,7 @@ class Conversation:
             for key, cached in values:
                 self._lane.send(wire.Restore(key, cached.value, cached.expires_ns))
             self._next(deadline_s)  # the session lets only Ready through here
+            self._is_up = True
         except _Ended:
             raise GreetingFailed(_join(self._ending(), self._process.last_words())) from None
         except _Late:
@@ -222,6 +224,8 @@ class Conversation:
                 return None
 
     def _cancel(self) -> None:
+        if not self._is_up:
+            raise StopAsked
         self._is_cancelled = True
         self._cancelled_until_s = time.monotonic() + self._limits.cancel_grace_s
         self._lane.send(wire.Cancel())

@@ -67,13 +67,13 @@ class Lane:
     """One conversation's socket, bound before the worker starts."""
 
     def __init__(self, context: Context, endpoint: str) -> None:
+        """Bind the socket.
+
+        Raises:
+            OSError: it cannot be had, as when descriptors run out.
+        """
         self._session = Session("engine")
-        self._socket: zmq.Socket[bytes] = context.socket(zmq.PAIR)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        # Half-duplex bounds what waits here; only the many Restore messages come without a pause.
-        self._socket.setsockopt(zmq.SNDHWM, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, LIMITS.message_bytes)
-        self._socket.bind(endpoint)
+        self._socket = _bound_socket(context, endpoint)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._is_disconnected = False
         self._messages = 0
@@ -205,6 +205,22 @@ class Lane:
         if self._attached.process.has_ended(_EXIT_AFTER_DISCONNECT_S):
             return Wake.ENDED
         raise ProtocolFault("the worker closed its connection, or sent an oversized frame")
+
+
+def _bound_socket(context: Context, endpoint: str) -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] | None = None
+    try:
+        socket = context.socket(zmq.PAIR)
+        socket.setsockopt(zmq.LINGER, 0)
+        # Half-duplex bounds what waits here; only the many Restore messages come without a pause.
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, LIMITS.message_bytes)
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        if socket is not None:
+            socket.close(0)
+        raise OSError(error.errno, f"cannot open {endpoint}: {error}") from error
+    return socket
 
 
 def _descriptor(socket: zmq.Socket[bytes]) -> int:

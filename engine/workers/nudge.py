@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 
 __all__ = ["Nudge"]
 
 
 class Nudge:
-    """Any thread signals, one thread waits on the descriptor and clears it."""
+    """Any thread signals, one thread waits on the descriptor and clears it.
+
+    `_lock` keeps a late signal from a descriptor that is closed and already somebody else's.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def fileno(self) -> int:
@@ -20,8 +25,9 @@ class Nudge:
 
     def signal(self) -> None:
         """Make the descriptor readable; harmless after `close`."""
-        with contextlib.suppress(OSError, ValueError):
-            os.eventfd_write(self._descriptor, 1)
+        with self._lock:
+            if self._descriptor >= 0:
+                os.eventfd_write(self._descriptor, 1)
 
     def clear(self) -> None:
         """Forget pending signals; look for work after this, not before."""
@@ -29,6 +35,8 @@ class Nudge:
             os.eventfd_read(self._descriptor)
 
     def close(self) -> None:
-        """Release the descriptor."""
-        descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
+        """Release the descriptor; a second time nothing."""
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

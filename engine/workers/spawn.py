@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -17,11 +19,11 @@ from engine.model.trigger import Kind, Trigger, kind
 from engine.plugins.environments import Environment
 from engine.plugins.source import Source
 from engine.workers.callbacks import Callbacks
-from engine.workers.conversation import Conversation, LogSink
+from engine.workers.conversation import Conversation, LogSink, RunLimits
 from engine.workers.lane import Lane
 from engine.workers.nudge import Nudge
 from engine.workers.premises import Premises
-from engine.workers.process import Launch, WorkerProcess
+from engine.workers.process import Launch, SpawnFailed, WorkerProcess
 from worker.wire.messages import Load
 
 __all__ = ["Spawner", "Worker"]
@@ -86,16 +88,24 @@ class Spawner:
         Raises:
             PluginError: its environment is broken or the process cannot be started.
         """
+        try:
+            return self._spawn(nudge, is_stopping, log)
+        except OSError as error:
+            raise SpawnFailed(f"cannot start a worker: {error}") from error
+
+    def _spawn(self, nudge: Nudge, is_stopping: Callable[[], bool], log: LogSink) -> Worker:
         environment, runtime = self._premises.environment()
-        folder = Path(tempfile.mkdtemp(prefix=f"{self._trigger.id}-", dir=self._premises.sockets))
+        folder = _private_folder(self._premises.sockets, f"{self._trigger.id}-")
         endpoint = f"ipc://{folder}/0"
         token = secrets.token_bytes(_TOKEN_BYTES)
-        lane = Lane(self._premises.context, endpoint)
+        lane: Lane | None = None
         try:
+            lane = Lane(self._premises.context, endpoint)
             launch = self._launch(environment, runtime, endpoint, token)
             process = WorkerProcess(launch, self._trigger.name)
         except BaseException:
-            lane.close()
+            if lane is not None:
+                lane.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise
         conversation = Conversation(
@@ -106,9 +116,14 @@ class Spawner:
             mirror=self._mirror,
             log=log,
             is_stopping=is_stopping,
-            limits=self._premises.limits,
+            limits=self._limits(),
         )
         return Worker(process, lane, conversation, self._mirror, token=token, folder=folder)
+
+    def _limits(self) -> RunLimits:
+        limit_s = self._trigger.settings.time_limit_s
+        limits = self._premises.limits
+        return limits if limit_s is None else replace(limits, run_s=limit_s)
 
     def _launch(
         self, environment: Environment, runtime: Path, endpoint: str, token: bytes
@@ -134,6 +149,15 @@ class Spawner:
             _variables(plugin_dir, environment),
             plugin_dir,
         )
+
+
+def _private_folder(parent: Path, prefix: str) -> Path:
+    """Make a folder in one that may have been removed: what is idle in /tmp is cleaned away."""
+    with contextlib.suppress(FileExistsError):
+        parent.mkdir(mode=0o700)
+    if parent.is_symlink() or parent.stat().st_uid != os.getuid():
+        raise SpawnFailed(f"{parent} belongs to somebody else; remove it or restart the server")
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
 
 
 def _variables(plugin_dir: Path, environment: Environment) -> dict[str, str]:

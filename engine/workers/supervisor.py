@@ -31,7 +31,7 @@ from engine.workers import moves
 from engine.workers.backoff import STABLE_AFTER_S, delay_s
 from engine.workers.callbacks import RunContext
 from engine.workers.conversation import GreetingFailed, StopAsked
-from engine.workers.inbox import Inbox, PendingRequest, Work
+from engine.workers.inbox import Inbox, PendingRequest, RequestInbox, Work
 from engine.workers.lifecycle import step
 from engine.workers.nudge import Nudge
 from engine.workers.runs import EventEncoder, error_of, event_range
@@ -114,9 +114,13 @@ class Supervisor(Service):
                 if isinstance(following.action, moves.End):
                     return
                 happening = self._perform(following.action)
+        except Exception as error:
+            self._log.record_failure(
+                f"the trigger has stopped by a defect of the engine: {error!r}"
+            )
+            raise
         finally:
-            self._abandon(Stopping())
-            self._kill()
+            self._leave()
 
     def wake(self) -> None:
         """Interrupt whatever the thread waits for."""
@@ -258,6 +262,13 @@ class Supervisor(Service):
         work, self._work = self._work, None
         if isinstance(work, PendingRequest) and not work.answer.done():
             work.answer.set_exception(error)
+
+    def _leave(self) -> None:
+        if isinstance(self.inbox, RequestInbox):
+            self.inbox.close()
+        self._abandon(Stopping())
+        self._kill()
+        self._nudge.close()
 
     def _kill(self) -> None:
         worker, self._worker, self._loaded = self._worker, None, None
