@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from engine.catalog.missing import RESERVED_COLUMNS
 from engine.model.columns import ParsedColumn, ParsedTable
 from engine.model.schema import TIME, Column, ColumnType, TableSchema
 
-__all__ = ["CheckedTable", "SchemaLimits", "check"]
+__all__ = ["CheckedTable", "SchemaLimits", "check", "refused"]
 
 _Flags = npt.NDArray[np.bool_]
 
@@ -81,6 +82,12 @@ def check(table: ParsedTable, schema: TableSchema | None, limits: SchemaLimits) 
     return CheckedTable(*_accepted(columns, time, stored), rejected, judge.limit_hit)
 
 
+def refused(table: ParsedTable, reason: str) -> CheckedTable:
+    """Reject all lines of a table because of a limit."""
+    rejected = tuple((line, reason) for line in table.lines.tolist())
+    return CheckedTable(None, (), rejected, limit_hit=True)
+
+
 def _doubtful(
     columns: Sequence[ParsedColumn], schema: TableSchema, limits: SchemaLimits
 ) -> list[ParsedColumn]:
@@ -97,7 +104,7 @@ def _doubtful(
         known = schema.type_of(column.name)
         if known is not None:
             return known is not column.type
-        return may_pass_limit or counts[column.name] > 1
+        return may_pass_limit or counts[column.name] > 1 or column.name in RESERVED_COLUMNS
 
     return [column for column in columns if is_doubtful(column)]
 
@@ -120,6 +127,8 @@ class _Judge:
             name, got = column.name, column.type
             known = self._schema.type_of(name) or self._added.get(name) or added.get(name)
             if known is None:
+                if name in RESERVED_COLUMNS:
+                    return f"'{name}' is a reserved column"
                 added[name] = got
                 if reason := self._limit_passed(added):
                     self.limit_hit = True

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.catalog.missing import create_missing
+from engine.catalog.missing import DEFAULT_LIMITS, create_missing, table_limit_text
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
 from engine.errors import (
@@ -24,10 +24,11 @@ from engine.errors import (
     EmptyWrite,
     HotBufferFull,
     InvalidParameter,
+    LimitExceeded,
     Stopping,
     UserError,
 )
-from engine.ingest.check import CheckedTable, SchemaLimits, check
+from engine.ingest.check import CheckedTable, SchemaLimits, check, refused
 from engine.lineprotocol import Precision, parse
 from engine.model.columns import ParsedLines, RejectedLine
 from engine.model.entry import Client, Entry, TableRows, WriteEntry
@@ -139,7 +140,6 @@ class Writer:
         Raises:
             EmptyWrite: there is no line in the text.
             LinesRejected: a line is bad and `accept_partial` is false; the catalog is unchanged.
-            LimitExceeded: too many tables.
         """
         parsed = parse(text, precision, self._clock.now_ns())
         if not parsed.tables and not parsed.rejected:
@@ -192,12 +192,21 @@ class Writer:
         durable.add_done_callback(lambda done: _pass_on(done, prepared.report, answer))
 
     def _check(self, database: str, parsed: ParsedLines) -> dict[str, CheckedTable]:
-        known = self._catalog.catalog.databases.get(database)
+        catalog = self._catalog.catalog
+        known = catalog.databases.get(database)
         tables = known.tables if known is not None else {}
-        return {
-            name: check(table, tables[name].schema if name in tables else None, self._limits)
-            for name, table in parsed.tables.items()
-        }
+        room = DEFAULT_LIMITS.max_tables - catalog.table_count
+        outcome: dict[str, CheckedTable] = {}
+        for name, table in parsed.tables.items():
+            if name in tables:
+                outcome[name] = check(table, tables[name].schema, self._limits)
+            elif room > 0:
+                outcome[name] = check(table, None, self._limits)
+                room -= outcome[name].rows is not None
+            else:
+                reason = table_limit_text(DEFAULT_LIMITS.max_tables, DEFAULT_LIMITS)
+                outcome[name] = refused(table, reason)
+        return outcome
 
     def _grow(self, database: str, missing: Mapping[str, tuple[Column, ...]], seen: int) -> None:
         """Create what is missing; the rows are checked again against what the catalog then says.
@@ -207,7 +216,7 @@ class Writer:
         """
         try:
             self._catalog.update(lambda catalog: create_missing(catalog, database, missing))
-        except InvalidParameter:
+        except (InvalidParameter, LimitExceeded):
             if self._catalog.catalog.number == seen:
                 raise
 

@@ -157,6 +157,13 @@ def test_column_named_time_has_the_wrong_type_once_there_is_a_line() -> None:
     assert checked("m f=1i 1\nm f=2 2\nm time=3 3").rejected[1] == (2, message)
 
 
+def test_reserved_column_rejects_its_line_alone() -> None:
+    result = checked("m __chunk_order=1 1\nm f=1 2")
+
+    assert rows(result) == [{"f": 1.0, "time": 2}]
+    assert result.rejected == ((0, "'__chunk_order' is a reserved column"),)
+
+
 def test_line_that_passes_the_limit_of_columns_is_rejected() -> None:
     result = checked("m,t=x a=1 1\nm b=1,c=1 2\nm b=1 3\nm a=4 4", None, SchemaLimits(3))
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.catalog.change import Decide
+from engine.catalog.missing import create_missing
 from engine.catalog.objects import LocalObjects
+from engine.catalog.state import Catalog
 from engine.catalog.store import CatalogStore
 from engine.clock import ManualClock
 from engine.errors import Busy, EmptyWrite, HotBufferFull, InvalidParameter
@@ -24,6 +27,7 @@ from engine.model.entry import (
     WriteEntry,
 )
 from engine.model.event import BufferedLines
+from engine.model.schema import Column, ColumnType
 
 
 class MemoryLog:
@@ -125,6 +129,39 @@ def test_only_bad_lines_write_nothing_and_make_nothing(
     assert (report.rows, len(report.rejected)) == (0, 1)
     assert log.entries == []
     assert "db" not in catalog.catalog.databases
+
+
+def test_lines_of_tables_beyond_the_limit_are_rejected_and_the_others_land(
+    writer: Writer, catalog: CatalogStore, log: MemoryLog
+) -> None:
+    new = {f"t{number}": () for number in range(1999)}
+    catalog.update(lambda before: create_missing(before, "other", new))
+
+    report = write(writer, "bad v=1,v=1\na v=1\nb v=1\na v=2\nb v=2\nc v=1").result(5)
+
+    assert (report.rows, report.limit_hit) == (2, True)
+    assert [line.number for line in report.rejected] == [1, 3, 5, 6]
+    assert "already have 2000 table(s) (limit: 2000)" in report.rejected[1].reason
+    assert set(catalog.catalog.database("db").tables) == {"a"}
+    assert [table.rows.num_rows for table in log.tables()] == [2]
+
+
+def test_columns_that_another_writer_took_first_cost_only_the_lines_that_need_them(
+    writer: Writer, catalog: CatalogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(writer, "cpu base=1 1").result(5)
+    taken = tuple(Column(f"c{number}", ColumnType.FLOAT) for number in range(499))
+    update = catalog.update
+
+    def be_second(decide: Decide) -> Catalog:
+        update(lambda before: create_missing(before, "db", {"cpu": taken}))
+        return update(decide)
+
+    monkeypatch.setattr(catalog, "update", be_second)
+
+    report = write(writer, "cpu late=1 2\ncpu base=2 2").result(5)
+
+    assert (report.rows, report.limit_hit, len(report.rejected)) == (1, True, 1)
 
 
 @pytest.mark.parametrize(
