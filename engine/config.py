@@ -108,6 +108,10 @@ class WorkersConfig:
     run_timeout_s: float = field(default=300.0, metadata=_POSITIVE)
     # Of workers by one event, before that event is given up: accidents are rarer than poison.
     max_deaths: int = field(default=3, metadata=_POSITIVE)
+    # Of one event under the error behavior retry, before it is given up; about ten minutes.
+    max_attempts: int = field(default=10, metadata=_POSITIVE)
+    # Runs that cause each other through the tables they write; as a plugin that reads its output.
+    max_causes: int = field(default=16, metadata=_POSITIVE)
     # Between the request to end and the kill; enough for a `finally` that closes a connection.
     cancel_grace_s: float = field(default=2.0, metadata=_NOT_NEGATIVE)
     # Of one event; as dicts in the worker such an event takes about 50 MB.

@@ -10,6 +10,8 @@ Pure; may be called from any thread.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from datetime import UTC, date, datetime, timedelta
 from typing import assert_never
 
 from croniter import CroniterBadDateError, croniter
@@ -17,8 +19,9 @@ from croniter import CroniterBadDateError, croniter
 from engine.model.cron import Cron, parse_cron
 from engine.model.spec import CronSpec, EverySpec
 
-__all__ = ["latest_fire", "next_fire"]
+__all__ = ["count_fires", "latest_fire", "next_fire"]
 
+_DAY_S = 86_400
 _SECOND_NS = 1_000_000_000
 _MILLISECOND_NS = 1_000_000
 # A date can stay away for long (29 February on one weekday, around 2100); years end in 2099.
@@ -60,6 +63,52 @@ def latest_fire(spec: CronSpec | EverySpec, after_ns: int, until_ns: int) -> int
             if later_ns is not None and later_ns <= until_ns:
                 latest_ns = after_ns = later_ns
     return latest_ns
+
+
+def count_fires(spec: CronSpec | EverySpec, after_ns: int, until_ns: int) -> int:
+    """Return how often a schedule fires in (after, until], in time that grows with days only."""
+    if until_ns <= after_ns:
+        return 0
+    match spec:
+        case EverySpec(period_ns):
+            period_ms = period_ns // _MILLISECOND_NS
+            first, last = (ns // _MILLISECOND_NS // period_ms for ns in (after_ns, until_ns))
+            return last - first
+        case CronSpec(expression):
+            cron = parse_cron(expression)
+            return _count_cron(cron, after_ns // _SECOND_NS, until_ns // _SECOND_NS)
+        case _:
+            assert_never(spec)
+
+
+def _count_cron(cron: Cron, after_s: int, until_s: int) -> int:
+    first, last = (datetime.fromtimestamp(s, UTC).date() for s in (after_s, until_s))
+    days = (first + timedelta(n) for n in range((last - first).days + 1))
+    total = sum(_fires_on(cron, day) for day in days) * _fires_before(cron, _DAY_S)
+    total -= _fires_on(cron, first) * _fires_before(cron, after_s % _DAY_S + 1)
+    total -= _fires_on(cron, last) * _fires_from(cron, until_s % _DAY_S + 1)
+    return total
+
+
+def _fires_on(cron: Cron, day: date) -> bool:
+    is_in_month = day.day in cron.days and day.month in cron.months and day.year in cron.years
+    return is_in_month and day.isoweekday() % 7 + 1 in cron.weekdays
+
+
+def _fires_from(cron: Cron, second: int) -> int:
+    return _fires_before(cron, _DAY_S) - _fires_before(cron, second)
+
+
+def _fires_before(cron: Cron, second: int) -> int:
+    """Return how often a matching day fires before a second of the day."""
+    hour, minute, second = second // 3600, second // 60 % 60, second % 60
+    hours, minutes = bisect_left(cron.hours, hour), bisect_left(cron.minutes, minute)
+    count = hours * len(cron.minutes) * len(cron.seconds)
+    if hour in cron.hours:
+        count += minutes * len(cron.seconds)
+        if minute in cron.minutes:
+            count += bisect_left(cron.seconds, second)
+    return count
 
 
 def _next_cron(expression: str, after_s: int) -> int | None:

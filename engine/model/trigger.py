@@ -6,11 +6,14 @@ Pure; may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from engine.errors import InvalidParameter
+from engine.model.catch_up import CatchUp, parse_catch_up
+from engine.model.duration import parse_duration_ns
 from engine.model.spec import (
     AllTablesSpec,
     CronSpec,
@@ -28,6 +31,7 @@ from engine.model.spec import (
 
 __all__ = [
     "AllTablesSpec",
+    "CatchUp",
     "CronSpec",
     "ErrorBehavior",
     "EverySpec",
@@ -38,12 +42,21 @@ __all__ = [
     "TriggerSettings",
     "TriggerSpec",
     "kind",
+    "parse_catch_up",
     "parse_error_behavior",
+    "parse_origins",
     "parse_spec",
+    "parse_time_limit_s",
     "spec_from_json",
     "spec_json",
     "spec_text",
 ]
+
+
+_DAY_S = 86_400.0
+_SECOND_NS = 1_000_000_000
+# scheme://host[:port], as browsers send it: without a path, and in lower case.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@,]+", re.ASCII)
 
 
 class ErrorBehavior(Enum):
@@ -61,10 +74,16 @@ class TriggerSettings:
     Args:
         run_async: whether runs may overlap.
         error_behavior: what follows a failed run.
+        catch_up: what becomes of ticks that a schedule missed.
+        time_limit_s: of one run, more than 0 and at most a day; None is the server's default.
+        cors: origins whose pages may read a request plugin's answers; `*` is any.
     """
 
     run_async: bool = False
     error_behavior: ErrorBehavior = ErrorBehavior.LOG
+    catch_up: CatchUp = CatchUp.ONE
+    time_limit_s: float | None = None
+    cors: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +123,39 @@ def parse_error_behavior(text: str) -> ErrorBehavior:
         raise InvalidParameter(
             f"unknown error behavior {text!r}; use log, retry or disable"
         ) from None
+
+
+def parse_time_limit_s(value: object) -> float:
+    """Return the seconds of a time limit, which is a duration as text or a number of seconds.
+
+    Raises:
+        InvalidParameter: it is neither, or not more than 0 and at most a day.
+    """
+    match value:
+        case str(text):
+            limit_s = parse_duration_ns(text) / _SECOND_NS
+        case bool():
+            raise InvalidParameter(f"time limit {value} is neither a duration nor seconds")
+        case int() | float():
+            limit_s = value
+        case _:
+            raise InvalidParameter(f"time limit {value!r} is neither a duration nor seconds")
+    if not 0 < limit_s <= _DAY_S:
+        raise InvalidParameter(f"time limit {value} is not more than 0 and at most 1 day")
+    return float(limit_s)
+
+
+def parse_origins(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the origins of a list, each once, as browsers send them; `*` stands for any.
+
+    Raises:
+        InvalidParameter: one is no origin.
+    """
+    return tuple(dict.fromkeys(_origin(text) for text in texts))
+
+
+def _origin(text: str) -> str:
+    origin = text.strip().lower()
+    if origin in ("*", "null") or _ORIGIN.fullmatch(origin):
+        return origin
+    raise InvalidParameter(f"{text!r} is no origin; write https://host, https://host:port or *")

@@ -14,7 +14,7 @@ from engine.catalog.store import CatalogStore
 from engine.clock import Clock
 from engine.config import WorkersConfig
 from engine.logs import LogRing
-from engine.model.schedule import latest_fire
+from engine.model.catch_up import Turn
 from engine.model.trigger import (
     AllTablesSpec,
     CronSpec,
@@ -43,9 +43,6 @@ from engine.workers.supervisor import Assignment, Shared, Supervisor
 from engine.workers.triggerlog import TriggerLog
 
 __all__ = ["RowsSlice", "Site", "SupervisorMaker"]
-
-_MAX_CAUSES = 16
-_MAX_ATTEMPTS = 10
 
 
 class RowsSlice(Protocol):
@@ -128,7 +125,7 @@ class SupervisorMaker:
             trigger.settings.error_behavior,
             is_request=kind(trigger.spec) is Kind.REQUEST,
             max_deaths=self._site.config.max_deaths,
-            max_attempts=_MAX_ATTEMPTS,
+            max_attempts=self._site.config.max_attempts,
         )
 
     def _inbox(
@@ -146,23 +143,23 @@ class SupervisorMaker:
                     max(trigger.start, position or 0),
                     functools.partial(self._read, trigger),
                     nudge,
-                    max_causes=_MAX_CAUSES,
+                    max_causes=self._site.config.max_causes,
                     on_loop=functools.partial(self._report_loop, trigger_log),
                 )
             case CronSpec() | EverySpec():
-                return ScheduleInbox(trigger.spec, self._done_tick(trigger.spec, tick_ns), nudge)
+                now_ns = self._site.clock.now_ns()
+                return ScheduleInbox(
+                    trigger.spec,
+                    trigger.settings.catch_up,
+                    nudge,
+                    done_ns=now_ns if tick_ns is None else tick_ns,
+                    now_ns=now_ns,
+                    on_dropped=functools.partial(_report_dropped, trigger_log, trigger),
+                )
             case RequestSpec():
                 return RequestInbox(self._site.config.request_queue, nudge)
             case _:
                 assert_never(trigger.spec)
-
-    def _done_tick(self, spec: CronSpec | EverySpec, tick_ns: int | None) -> int:
-        """Return the tick to go on from: of those missed while down, only the latest is run."""
-        now_ns = self._site.clock.now_ns()
-        if tick_ns is None:
-            return now_ns
-        latest_ns = latest_fire(spec, tick_ns, now_ns)
-        return tick_ns if latest_ns is None else max(tick_ns, latest_ns - 1)
 
     def _read(self, trigger: Trigger, position: int) -> LogSlice:
         catalog = self._site.catalog.catalog
@@ -182,9 +179,18 @@ class SupervisorMaker:
         names = [triggers[i].name if i in triggers else f"#{i}" for i in causes]
         trigger_log.record_failure(
             "event dropped: the rows were written by a chain of more than "
-            f"{_MAX_CAUSES} plugin runs that feed each other: {' -> '.join(names)}; let one of "
-            "these plugins skip the tables that the others write"
+            f"{self._site.config.max_causes} plugin runs that feed each other: "
+            f"{' -> '.join(names)}; let one of these plugins skip the tables that the others write"
         )
+
+
+def _report_dropped(trigger_log: TriggerLog, trigger: Trigger, turn: Turn) -> None:
+    which = "ticks were" if turn.dropped > 1 else "tick was"
+    trigger_log.engine_line(
+        "WARN",
+        f"{turn.dropped} {which} missed and will not be run "
+        f"(catch_up is {trigger.settings.catch_up.value})",
+    )
 
 
 def _table_ids(catalog: Catalog, trigger: Trigger) -> frozenset[int] | None:

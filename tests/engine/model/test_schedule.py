@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model.cron import parse_cron
-from engine.model.schedule import latest_fire, next_fire
+from engine.model.schedule import count_fires, latest_fire, next_fire
 from engine.model.spec import CronSpec, EverySpec
 
 S = 1_000_000_000
@@ -101,6 +101,54 @@ def test_latest_fire_of_cron_skips_what_was_missed_before(
     latest_ns = latest_fire(CronSpec(expression), after_ns, until_ns)
 
     assert latest_ns == (None if expected is None else _ns(expected))
+
+
+@pytest.mark.parametrize(
+    ("expression", "after", "until", "expected"),
+    [
+        ("* * * * * *", "2021-01-01T00:00:00", "2025-01-01T00:00:00", 1461 * 86_400),
+        ("0 0 12 * * mon", "2025-06-02T12:00:00", "2025-06-16T12:00:00", 2),
+        ("0 0 12 * * mon", "2025-06-02T11:59:59", "2025-06-16T11:59:59", 2),
+        ("0 0 0 29 2 *", "2000-01-01T00:00:00", "2099-01-01T00:00:00", 25),
+        ("0 0 0 1 1 * 2020", "2021-01-01T00:00:00", "2099-01-01T00:00:00", 0),
+        ("* * * * * *", "2025-01-01T00:00:10", "2025-01-01T00:00:00", 0),
+    ],
+)
+def test_fires_of_a_span_are_counted(
+    expression: str, after: str, until: str, expected: int
+) -> None:
+    assert count_fires(CronSpec(expression), _ns(after), _ns(until)) == expected
+
+
+def _walk(spec: CronSpec | EverySpec, after_ns: int, until_ns: int) -> int:
+    count = 0
+    while (fire_ns := next_fire(spec, after_ns)) is not None and fire_ns <= until_ns:
+        after_ns, count = fire_ns, count + 1
+    return count
+
+
+@given(
+    st.sampled_from(["*/20 */7 * * * *", "5,50 59,0 23,0 * * *", "30 15 */6 2-4 * *"]),
+    st.integers(0, 10 * 86_400 * S),
+    st.integers(-S, 86_400 * S // 2),
+)
+def test_counting_agrees_with_walking_from_fire_to_fire(
+    expression: str, after_ns: int, span_ns: int
+) -> None:
+    spec = CronSpec(expression)
+
+    assert count_fires(spec, after_ns, after_ns + span_ns) == _walk(
+        spec, after_ns, after_ns + span_ns
+    )
+
+
+@given(st.integers(1, 10_000), st.integers(0, 10**12), st.integers(0, 10**10))
+def test_counting_a_period_agrees_with_walking(period_ms: int, after_ns: int, span_ns: int) -> None:
+    spec = EverySpec(max(period_ms, 100) * MS)
+
+    assert count_fires(spec, after_ns, after_ns + span_ns) == _walk(
+        spec, after_ns, after_ns + span_ns
+    )
 
 
 _POINTS = {

@@ -6,7 +6,7 @@ import pytest
 from engine.errors import Busy, Stopping
 from engine.model.entry import Position, Tick
 from engine.model.event import PluginResponse, RequestEvent, ScheduledEvent, TableBatch, WalEvent
-from engine.model.trigger import EverySpec
+from engine.model.trigger import CatchUp, EverySpec
 from engine.workers.inbox import LogSlice, RequestInbox, ScheduleInbox, WalInbox
 from engine.workers.nudge import Nudge
 
@@ -72,17 +72,88 @@ def test_a_chain_of_runs_that_feed_each_other_is_cut_and_reported() -> None:
     assert event.start == 3
 
 
-def test_a_slow_schedule_catches_up_tick_by_tick() -> None:
-    inbox = ScheduleInbox(EverySpec(SECOND_NS), 10 * SECOND_NS, Nudge())
-    inbox.announce(12 * SECOND_NS)
+def schedule_inbox(catch_up: CatchUp, done_s: int, now_s: int) -> tuple[ScheduleInbox, list[int]]:
+    dropped: list[int] = []
+    inbox = ScheduleInbox(
+        EverySpec(SECOND_NS),
+        catch_up,
+        Nudge(),
+        done_ns=done_s * SECOND_NS,
+        now_ns=now_s * SECOND_NS,
+        on_dropped=lambda turn: dropped.append(turn.dropped),
+    )
+    return inbox, dropped
 
+
+def take_all(inbox: ScheduleInbox) -> list[int]:
     ticks = []
     while (event := inbox.take()) is not None:
         assert inbox.progress_after(event) == Tick(event.time_ns)
-        ticks.append(event)
+        ticks.append(event.time_ns // SECOND_NS)
         inbox.done(event)
+    return ticks
 
-    assert ticks == [ScheduledEvent(11 * SECOND_NS), ScheduledEvent(12 * SECOND_NS)]
+
+@pytest.mark.parametrize(
+    ("catch_up", "ticks", "dropped"),
+    [
+        (CatchUp.SKIP, [], [3]),
+        (CatchUp.ONE, [13], [2]),
+        (CatchUp.ALL, [11, 12, 13], []),
+    ],
+)
+def test_ticks_that_fell_due_while_the_server_was_down_follow_the_policy(
+    catch_up: CatchUp, ticks: list[int], dropped: list[int]
+) -> None:
+    inbox, counts = schedule_inbox(catch_up, 10, 13)
+    inbox.announce(13 * SECOND_NS)
+
+    assert take_all(inbox) == ticks
+    assert counts == dropped
+
+    inbox.announce(14 * SECOND_NS)
+
+    assert take_all(inbox) == [14]
+    assert counts == dropped
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "ticks", "dropped"),
+    [
+        (CatchUp.SKIP, [], [3]),
+        (CatchUp.ONE, [14], [2]),
+        (CatchUp.ALL, [12, 13, 14], []),
+    ],
+)
+def test_ticks_that_a_run_overran_follow_the_policy(
+    catch_up: CatchUp, ticks: list[int], dropped: list[int]
+) -> None:
+    inbox, counts = schedule_inbox(catch_up, 10, 10)
+    inbox.announce(11 * SECOND_NS)
+    running = inbox.take()
+    inbox.announce(14 * SECOND_NS)
+    assert running == ScheduledEvent(11 * SECOND_NS)
+    inbox.done(running)
+
+    assert take_all(inbox) == ticks
+    assert counts == dropped
+
+
+@pytest.mark.parametrize("catch_up", CatchUp)
+def test_a_trigger_without_a_recorded_tick_has_missed_nothing(catch_up: CatchUp) -> None:
+    inbox, dropped = schedule_inbox(catch_up, 10, 10)
+    inbox.announce(10 * SECOND_NS)
+
+    assert take_all(inbox) == []
+    assert dropped == []
+
+
+def test_a_tick_that_is_not_done_is_given_again_and_its_gap_told_once() -> None:
+    inbox, dropped = schedule_inbox(CatchUp.ONE, 10, 13)
+    inbox.announce(13 * SECOND_NS)
+
+    assert inbox.take() == inbox.take() == ScheduledEvent(13 * SECOND_NS)
+    assert dropped == [2]
 
 
 def request() -> RequestEvent:
