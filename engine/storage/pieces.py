@@ -19,6 +19,7 @@ from engine.storage.union import aligned, tags_of
 __all__ = ["PIECE_ROWS", "Piece", "unique_piece"]
 
 PIECE_ROWS = 65_536
+_SPARE_VALUES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +74,25 @@ def unique_piece(rows: pa.RecordBatch) -> Piece:
 
 def _piece(rows: pa.RecordBatch, schema: TableSchema | None = None) -> Piece:
     time = time_values(rows)
-    return Piece(rows, int(time[0]), int(time[-1]), schema)
+    return Piece(_with_own_values(rows), int(time[0]), int(time[-1]), schema)
+
+
+def _with_own_values(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Leave out tag values that no row has, when they are most of a dictionary.
+
+    Pieces are cut and joined again and again; with a tag of its own for each row, every piece would
+    end up with the values of all, and each merge would cost as much as the whole table.
+    """
+    for tag in tags_of(rows):
+        column = rows.column(tag)
+        if len(column.dictionary) > 2 * rows.num_rows + _SPARE_VALUES:
+            place = rows.schema.get_field_index(tag)
+            rows = rows.set_column(place, rows.schema.field(place), _compacted(column))
+    return rows
+
+
+def _compacted(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    is_null = ~column.indices.is_valid().to_numpy(zero_copy_only=False)
+    used, codes = np.unique(column.indices.fill_null(0).to_numpy(), return_inverse=True)
+    indices = pa.array(codes.astype(np.int32), mask=is_null)
+    return pa.DictionaryArray.from_arrays(indices, column.dictionary.take(pa.array(used)))

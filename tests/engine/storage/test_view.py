@@ -21,6 +21,7 @@ def small_pieces() -> Iterator[None]:
     """Make the sizes small, so that few rows meet every way of splitting and joining."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "PIECE_ROWS", 8)
+        patch.setattr(pieces, "_SPARE_VALUES", 0)
         patch.setattr(view, "PIECE_ROWS", 8)
         patch.setattr(view, "_CUT_ROWS", 2)
         patch.setattr(view, "_SPARE_PIECES", 3)
@@ -110,3 +111,18 @@ def test_later_reader_of_an_earlier_state_gets_the_newer_view() -> None:
     newer = shown.batches(rows.chunks, rows.end, SCHEMA)
 
     assert shown.batches(early, early_end, SCHEMA) is newer
+
+
+def test_a_tag_of_its_own_for_each_row_does_not_spread_over_all_pieces() -> None:
+    space, merged = RowSpace(), MergedView()
+    for number in range(40):
+        times = [(number * 7 + step * 31) % 97 for step in range(4)]
+        space.append(batch([(f"{number}-{time}", time) for time in times], number * 4))
+        shown = merged.batches(space.chunks, space.end, SCHEMA)
+
+    values = [len(rows.column("host").dictionary) for rows in shown]
+    assert sum(rows.num_rows for rows in shown) == 160
+    assert max(values) <= 4 * pieces.PIECE_ROWS
+    assert {host for (host, _), _ in points_of(shown)} == {
+        host for rows in space.chunks for host in rows.rows.column("host").to_pylist()
+    }
