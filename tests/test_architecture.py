@@ -41,6 +41,7 @@ PURE = {
     "engine.catalog.missing",
     "engine.catalog.commands",
     "engine.catalog.codec",
+    "engine.catalog.trigger_codec",
     "engine.wal.blocks",
     "engine.wal.entries",
     "engine.wal.record",

@@ -34,14 +34,8 @@ from engine.catalog.change import (
     changes_of,
 )
 from engine.catalog.state import Catalog
+from engine.catalog.trigger_codec import decode_trigger, encode_trigger
 from engine.model.schema import Column, ColumnType
-from engine.model.trigger import (
-    ErrorBehavior,
-    Trigger,
-    TriggerSettings,
-    spec_from_json,
-    spec_json,
-)
 
 __all__ = ["FORMAT", "decode_commit", "decode_snapshot", "encode_commit", "encode_snapshot"]
 
@@ -150,7 +144,7 @@ def _jsonable(change: Change) -> dict[str, object]:
             added = _jsonable_columns(columns)
             return {"change": "add_columns", "table_id": table_id, "columns": added}
         case CreateTrigger(trigger):
-            return {"change": "create_trigger", "trigger": _jsonable_trigger(trigger)}
+            return {"change": "create_trigger", "trigger": encode_trigger(trigger)}
         case EnableTrigger() | DisableTrigger() | DeleteTrigger():
             return _jsonable_switch(change)
         case _:
@@ -173,25 +167,10 @@ def _jsonable_columns(columns: Sequence[Column]) -> list[dict[str, str]]:
     return [{"name": column.name, "type": column.type.value} for column in columns]
 
 
-def _jsonable_trigger(trigger: Trigger) -> dict[str, object]:
-    return {
-        "id": trigger.id,
-        "database_id": trigger.database_id,
-        "name": trigger.name,
-        "plugin": trigger.plugin,
-        "spec": json.loads(spec_json(trigger.spec)),
-        "run_async": trigger.settings.run_async,
-        "error_behavior": trigger.settings.error_behavior.value,
-        "arguments": None if trigger.arguments is None else dict(trigger.arguments),
-        "disabled": trigger.disabled,
-        "start": trigger.start,
-    }
-
-
 def _change(item: object) -> Change:
     match item:
         case {"change": "create_trigger", "trigger": trigger}:
-            return CreateTrigger(_trigger(trigger))
+            return CreateTrigger(decode_trigger(trigger))
         case {"change": "enable_trigger", "id": int(id_), "start": int(start)}:
             return EnableTrigger(id_, start)
         case {"change": "disable_trigger", "id": int(id_)}:
@@ -237,32 +216,3 @@ def _column(item: object) -> Column:
             return Column(name, ColumnType(kind))
         case _:
             raise ValueError(f"not a column: {str(item)[:200]}")
-
-
-def _trigger(item: object) -> Trigger:
-    match item:
-        case {
-            "id": int(id_),
-            "database_id": int(database_id),
-            "name": str(name),
-            "plugin": str(plugin),
-            "spec": spec,
-            "run_async": bool(run_async),
-            "error_behavior": str(error_behavior),
-            "arguments": dict() | None as arguments,
-            "disabled": bool(disabled),
-            "start": int(start),
-        }:
-            return Trigger(
-                id=id_,
-                database_id=database_id,
-                name=name,
-                plugin=plugin,
-                spec=spec_from_json(json.dumps(spec)),
-                settings=TriggerSettings(run_async, ErrorBehavior(error_behavior)),
-                arguments=arguments,
-                disabled=disabled,
-                start=start,
-            )
-        case _:
-            raise ValueError(f"not a trigger: {str(item)[:200]}")

@@ -13,7 +13,6 @@ from enum import Enum
 
 from engine.errors import InvalidParameter
 from engine.model.catch_up import CatchUp, parse_catch_up
-from engine.model.duration import parse_duration_ns
 from engine.model.spec import (
     AllTablesSpec,
     CronSpec,
@@ -46,15 +45,12 @@ __all__ = [
     "parse_error_behavior",
     "parse_origins",
     "parse_spec",
-    "parse_time_limit_s",
     "spec_from_json",
     "spec_json",
     "spec_text",
 ]
 
 
-_DAY_S = 86_400.0
-_SECOND_NS = 1_000_000_000
 # scheme://host[:port], as browsers send it: without a path, and in lower case.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@,]+", re.ASCII)
 
@@ -123,26 +119,6 @@ def parse_error_behavior(text: str) -> ErrorBehavior:
         raise InvalidParameter(
             f"unknown error behavior {text!r}; use log, retry or disable"
         ) from None
-
-
-def parse_time_limit_s(value: object) -> float:
-    """Return the seconds of a time limit, which is a duration as text or a number of seconds.
-
-    Raises:
-        InvalidParameter: it is neither, or not more than 0 and at most a day.
-    """
-    match value:
-        case str(text):
-            limit_s = parse_duration_ns(text) / _SECOND_NS
-        case bool():
-            raise InvalidParameter(f"time limit {value} is neither a duration nor seconds")
-        case int() | float():
-            limit_s = value
-        case _:
-            raise InvalidParameter(f"time limit {value!r} is neither a duration nor seconds")
-    if not 0 < limit_s <= _DAY_S:
-        raise InvalidParameter(f"time limit {value} is not more than 0 and at most 1 day")
-    return float(limit_s)
 
 
 def parse_origins(texts: Iterable[str]) -> tuple[str, ...]:

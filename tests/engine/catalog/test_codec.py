@@ -29,6 +29,7 @@ from engine.catalog.state import Catalog
 from engine.model.schema import Column, ColumnType
 from engine.model.trigger import (
     AllTablesSpec,
+    CatchUp,
     CronSpec,
     ErrorBehavior,
     EverySpec,
@@ -59,7 +60,14 @@ _SPECS = st.one_of(
     st.just(CronSpec("0 * * * * *")),
     st.builds(EverySpec, st.integers(1, 10**15)),
 )
-_SETTINGS = st.builds(TriggerSettings, st.booleans(), st.sampled_from(ErrorBehavior))
+_SETTINGS = st.builds(
+    TriggerSettings,
+    st.booleans(),
+    st.sampled_from(ErrorBehavior),
+    st.sampled_from(CatchUp),
+    st.none() | st.floats(0.001, 86_400.0),
+    st.lists(_TEXT, max_size=2).map(tuple),
+)
 _ARGUMENTS = st.none() | st.dictionaries(_TEXT, _TEXT, max_size=3)
 _RETENTION = st.none() | st.integers(1, 10**18)
 
@@ -174,3 +182,29 @@ def test_newer_format_is_named() -> None:
 
     with pytest.raises(ValueError, match=f"written in format 2.* up to {FORMAT}"):
         decode_commit(newer)
+
+
+# As written before triggers had `catch_up`, `time_limit_s` and `cors`.
+OLD_COMMIT = (
+    b'{"format":1,"crc32":"a6e12d7c","content":{"changes":[{"change":"create_trigger","trigger":'
+    b'{"arguments":{"a":"1"},"database_id":1,"disabled":false,"error_behavior":"retry","id":4,'
+    b'"name":"t","plugin":"p.py","run_async":true,"spec":{"schedule":{"schedule":"0 * * * * *"}},'
+    b'"start":9}}],"number":3}}\n'
+)
+
+
+def test_a_trigger_of_an_earlier_version_gets_the_defaults_of_later_settings() -> None:
+    number, changes = decode_commit(OLD_COMMIT)
+
+    trigger = Trigger(
+        id=4,
+        database_id=1,
+        name="t",
+        plugin="p.py",
+        spec=CronSpec("0 * * * * *"),
+        settings=TriggerSettings(True, ErrorBehavior.RETRY, CatchUp.ONE, None, ("*",)),
+        arguments={"a": "1"},
+        disabled=False,
+        start=9,
+    )
+    assert (number, changes) == (3, (CreateTrigger(trigger),))

@@ -14,6 +14,7 @@ from engine.model.trigger import (
     TriggerSpec,
     kind,
     parse_error_behavior,
+    parse_origins,
     parse_spec,
     spec_from_json,
     spec_json,
@@ -147,3 +148,18 @@ def test_error_behaviour_is_read_in_any_case() -> None:
     assert parse_error_behavior("Retry") is ErrorBehavior.RETRY
     with pytest.raises(InvalidParameter, match="use log, retry or disable"):
         parse_error_behavior("panic")
+
+
+def test_origins_are_kept_once_and_as_browsers_send_them() -> None:
+    origins = ["https://Dash.example", "http://localhost:8080", "https://dash.example ", "*"]
+
+    assert parse_origins(origins) == ("https://dash.example", "http://localhost:8080", "*")
+    assert parse_origins([]) == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "dash.example", "https://", "https://a/", "https://a, https://b", "https://*/x"]
+)
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParameter, match="is no origin; write https://host"):
+        parse_origins([text])
