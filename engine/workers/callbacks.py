@@ -13,9 +13,8 @@ from typing import Protocol, TypeVar, assert_never
 
 import pyarrow as pa
 
-from engine.cache import GlobalCache
 from engine.errors import EngineError, QueryRejected, QueryUnsupported, UserError
-from engine.ingest.transaction import PluginWriter, RunIdentity
+from engine.ingest.transaction import RunIdentity
 from engine.model.entry import IdempotenceKey
 from engine.model.event import BufferedLines
 from engine.workers.encode import encode_result
@@ -32,7 +31,7 @@ from worker.wire.messages import (
     WriteCall,
 )
 
-__all__ = ["Call", "Callbacks", "Queries", "Reply", "RunContext"]
+__all__ = ["Call", "Callbacks", "Queries", "Reply", "RunContext", "SharedValues", "SyncWrites"]
 
 Call = QueryCall | WriteCall | CachePutCall | CacheGetCall | CacheDeleteCall
 Reply = QueryReply | DoneReply | CacheReply | FaultReply
@@ -45,6 +44,32 @@ class Queries(Protocol):
 
     def submit(self, database: str, sql: str, params: Parameters | None) -> Future[pa.Table]:
         """Start a query."""
+        ...
+
+
+class SyncWrites(Protocol):
+    """What writes at once; see `engine.ingest.transaction`."""
+
+    def write_now(
+        self, who: RunIdentity, lines: BufferedLines, key: IdempotenceKey | None
+    ) -> Future[int]:
+        """Write lines apart from the run's own commit."""
+        ...
+
+
+class SharedValues(Protocol):
+    """What keeps the global namespace of caches; see `engine.cache`."""
+
+    def put(self, key: str, value: bytes, ttl_s: float | None) -> None:
+        """Store a value."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """Return what is stored, or None."""
+        ...
+
+    def delete(self, key: str) -> bool:
+        """Remove a key; return whether it was there."""
         ...
 
 
@@ -76,7 +101,7 @@ class RunContext:
 class Callbacks:
     """Services for plugins; shared by all lanes, called in each lane's thread."""
 
-    def __init__(self, queries: Queries, writer: PluginWriter, cache: GlobalCache) -> None:
+    def __init__(self, queries: Queries, writer: SyncWrites, cache: SharedValues) -> None:
         self._queries = queries
         self._writer = writer
         self._cache = cache

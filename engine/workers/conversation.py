@@ -170,6 +170,19 @@ class Conversation:
         except ProtocolFault as error:
             return f"broke the protocol: {error}"
 
+    def dismiss(self, within_s: float) -> None:
+        """Let the worker end by itself and take what it still says, above all about its cache."""
+        deadline_s = time.monotonic() + within_s
+        try:
+            self._lane.send(wire.Stop())
+            while (woken := self._lane.wait(deadline_s)) not in {Wake.ENDED, Wake.LATE}:
+                if woken is Wake.MESSAGE:
+                    self._side_note(self._lane.receive())
+                else:
+                    self._nudge.clear()
+        except ProtocolFault:
+            return  # it is killed in any case
+
     def _serve(self, context: RunContext, deadline_s: float) -> Outcome:
         lines: list[BufferedLines] = []
         characters = 0

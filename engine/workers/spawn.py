@@ -74,13 +74,19 @@ class Spawner:
     """Starts the workers of one trigger, one after the other; used by its supervisor's thread."""
 
     def __init__(
-        self, premises: Premises, callbacks: Callbacks, trigger: Trigger, database: str
+        self,
+        premises: Premises,
+        callbacks: Callbacks,
+        trigger: Trigger,
+        database: str,
+        *,
+        mirror: Mirror | None = None,
     ) -> None:
         self._premises = premises
         self._callbacks = callbacks
         self._trigger = trigger
         self._database = database
-        self._mirror = Mirror()
+        self._mirror = mirror or Mirror()
 
     def spawn(self, nudge: Nudge, *, is_stopping: Callable[[], bool], log: LogSink) -> Worker:
         """Start a worker; it has not said anything yet.
