@@ -44,6 +44,7 @@ PURE = {
     "engine.catalog.trigger_codec",
     "engine.wal.blocks",
     "engine.wal.entries",
+    "engine.wal.join",
     "engine.wal.record",
     "engine.wal.progress",
     "engine.storage.dedup",

@@ -1,28 +1,25 @@
-"""The rows of a record: one Arrow IPC stream per table. Pure; any thread.
+"""The rows of a record as Arrow IPC streams, one per block. Pure; any thread.
 
 A stream holds a schema, the dictionaries of its tag columns and exactly one record batch, with
-uncompressed buffers, and the mark for its end; its length is a multiple of 8. The rows of all
-entries of a table stand one after the other in that batch. When entries have different columns,
-the batch has the columns of all of them, tags first, then fields, each in order of first
-appearance, then `time`, with nulls where an entry has no such column; the entry's range names the
-columns that it really has. Whether a column is declared nullable, and a schema's metadata, need
-not survive.
+uncompressed buffers, and the mark for its end; its length is a multiple of 8. Which rows a block
+has is decided in `join`. Whether a column is declared nullable, and a schema's metadata, need not
+survive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 import pyarrow as pa
 
-from engine.errors import DamagedRecord, InvalidEntry
+from engine.errors import DamagedRecord
 from engine.model.entry import CheckpointEntry, Entry, RunEntry, TableRows, WriteEntry
 from engine.model.schema import TIME, ColumnType
 from engine.wal.entries import BlockName, Head, RowRange
 
-__all__ = ["Block", "Buffer", "check_rows", "join_rows", "open_stream", "with_rows", "write_stream"]
+__all__ = ["Buffer", "check_rows", "open_stream", "with_rows", "write_stream"]
 
 Buffer: TypeAlias = bytes | pa.Buffer
 
@@ -35,15 +32,6 @@ _STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 _COPIED_VALUES = 32 * 1024
 # Parts below this are joined: each one costs the checksum and the write a call.
 _JOINED_BYTES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The rows of one table in one record."""
-
-    database_id: int
-    table_id: int
-    rows: pa.RecordBatch
 
 
 def check_rows(rows: pa.RecordBatch) -> None:
@@ -63,29 +51,6 @@ def check_rows(rows: pa.RecordBatch) -> None:
     rows.validate(full=True)
     if rows.column(rows.num_columns - 1).null_count:
         raise ValueError("a row has no time")
-
-
-def join_rows(entries: Sequence[Entry]) -> tuple[list[Block], list[list[RowRange]]]:
-    """Gather the rows of entries by table.
-
-    Returns:
-        The blocks in order of first appearance, and for each entry its ranges.
-
-    Raises:
-        InvalidEntry: a column has different types in two entries.
-    """
-    piles: dict[tuple[int, int], _Pile] = {}
-    places = [[_put(piles, table) for table in _tables(entry)] for entry in entries]
-    blocks = []
-    columns = []
-    for (database_id, table_id), pile in piles.items():
-        rows, chosen = _concatenate(pile.parts)
-        blocks.append(Block(database_id, table_id, rows))
-        columns.append(chosen)
-    return blocks, [
-        [_row_range(pile, part, columns[pile.index][part]) for pile, part in placed]
-        for placed in places
-    ]
 
 
 def write_stream(rows: pa.RecordBatch) -> list[Buffer]:
@@ -168,75 +133,6 @@ class _Parts:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def _tables(entry: Entry) -> tuple[TableRows, ...]:
-    return () if isinstance(entry, CheckpointEntry) else entry.tables
-
-
-@dataclass(slots=True)
-class _Pile:
-    """The rows of one table while they are gathered; `starts` has one more than `parts`."""
-
-    index: int
-    parts: list[pa.RecordBatch]
-    starts: list[int]
-
-
-def _put(piles: dict[tuple[int, int], _Pile], table: TableRows) -> tuple[_Pile, int]:
-    pile = piles.setdefault((table.database_id, table.table_id), _Pile(len(piles), [], [0]))
-    pile.parts.append(table.rows)
-    pile.starts.append(pile.starts[-1] + table.rows.num_rows)
-    return pile, len(pile.parts) - 1
-
-
-def _row_range(pile: _Pile, part: int, columns: tuple[int, ...] | None) -> RowRange:
-    return RowRange(pile.index, pile.starts[part], pile.starts[part + 1], columns)
-
-
-def _concatenate(
-    parts: Sequence[pa.RecordBatch],
-) -> tuple[pa.RecordBatch, list[tuple[int, ...] | None]]:
-    """Return the parts as one batch, and for each part which columns it has."""
-    schema = parts[0].schema
-    if len(parts) == 1:
-        return parts[0], [None]
-    if all(part.schema.equals(schema) for part in parts):
-        return pa.concat_batches(parts), [None] * len(parts)
-    union = _union(parts)
-    index = {name: number for number, name in enumerate(union.names)}
-    everything = tuple(range(len(index)))
-    chosen = [tuple(index[name] for name in part.schema.names) for part in parts]
-    rows = pa.concat_batches([_aligned(part, union) for part in parts])
-    return rows, [None if columns == everything else columns for columns in chosen]
-
-
-def _union(parts: Sequence[pa.RecordBatch]) -> pa.Schema:
-    types: dict[str, pa.DataType] = {}
-    for part in parts:
-        for field in part.schema:
-            if types.setdefault(field.name, field.type) != field.type:
-                raise InvalidEntry(
-                    f"column {field.name!r} is {types[field.name]} in one entry of a table and "
-                    f"{field.type} in another"
-                )
-    return pa.schema(sorted(types.items(), key=_rank))
-
-
-def _rank(column: tuple[str, pa.DataType]) -> int:
-    name, kind = column
-    if name == TIME:
-        return 2
-    return 0 if kind == _TAG else 1
-
-
-def _aligned(part: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    names = set(part.schema.names)
-    columns = [
-        part.column(field.name) if field.name in names else pa.nulls(part.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _table(

@@ -42,8 +42,9 @@ from crc32c import crc32c
 
 from engine.errors import DamagedRecord, InvalidEntry
 from engine.model.entry import CheckpointEntry, Entry
-from engine.wal.blocks import Buffer, check_rows, join_rows, open_stream, with_rows, write_stream
+from engine.wal.blocks import Buffer, check_rows, open_stream, with_rows, write_stream
 from engine.wal.entries import BlockName, Head, RowRange, pack_head, unpack_head
+from engine.wal.join import join_rows
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",

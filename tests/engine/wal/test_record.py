@@ -224,6 +224,23 @@ def test_rows_of_one_table_stand_in_one_block_whatever_their_columns() -> None:
     assert batch.column("load").to_pylist() == [1.0, None, 2.0]
 
 
+def test_rows_that_share_few_columns_are_not_filled_up_with_nulls() -> None:
+    times = pa.array(range(2000), pa.timestamp("ns"))
+    values = pa.array(range(2000), pa.int64())
+    batches = [
+        pa.RecordBatch.from_arrays([values, times], names=[f"c{number % 50}", "time"])
+        for number in range(60)
+    ]
+    entries: list[Entry] = [
+        WriteEntry(Client(), 1, (), None, (TableRows(1, 2, batch),)) for batch in batches
+    ]
+
+    payload = payload_of(entries)
+
+    assert len(payload) < 1.1 * sum(batch.nbytes for batch in batches)
+    assert [entry.tables[0].rows for entry in decode(payload)] == batches  # type: ignore[union-attr]
+
+
 def test_column_that_changes_its_type_within_a_record_is_refused() -> None:
     text = rows([1.0]).set_column(1, "load", pa.array(["high"]))
     other = WriteEntry(Client(), 1, (), None, (TableRows(1, 2, text),))
