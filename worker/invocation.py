@@ -127,7 +127,7 @@ def _moment(time_ns: int) -> datetime:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - it runs code of the plugin
+    except BaseException:  # noqa: BLE001 - it runs code of the plugin
         return "<exception str() failed>"
 
 
@@ -138,7 +138,7 @@ def _traceback_of(error: BaseException | None) -> str:
     try:
         frames = _skip_own_frames(error.__traceback__)
         return clean("".join(traceback.format_exception(type(error), error, frames)))
-    except Exception as failure:  # noqa: BLE001 - it runs code of the plugin
+    except BaseException as failure:  # noqa: BLE001 - it runs code of the plugin
         return f"the traceback cannot be shown: {type(failure).__name__}"
 
 

@@ -169,6 +169,10 @@ def test_an_exception_drops_the_lines_and_shows_the_plugins_frames(lane) -> None
         ("raise KeyboardInterrupt", "KeyboardInterrupt: "),
         ("raise AssertionError", "AssertionError: "),
         (
+            "raise type('Mute', (Exception,), {'__str__': lambda self: exit()})",
+            "Mute: <exception str() failed>",
+        ),
+        (
             "LineBuilder('m').build()",
             "InvalidLineError: At least one field is required: m",
         ),
