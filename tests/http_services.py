@@ -103,10 +103,13 @@ class ListedRequests:
 
     def __init__(self) -> None:
         self.answers: dict[str, PluginResponse | Exception] = {}
+        self.waiting: dict[str, Future[PluginResponse]] = {}
         self.seen: list[tuple[str, RequestEvent]] = []
 
     def submit(self, path: str, event: RequestEvent) -> Future[PluginResponse]:
         self.seen.append((path, event))
+        if path in self.waiting:
+            return self.waiting[path]
         if path not in self.answers:
             raise UnknownEndpoint
         return settled(self.answers[path])

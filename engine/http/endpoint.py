@@ -14,7 +14,7 @@ from starlette.responses import Response
 from engine.errors import EngineError, Stopping
 from engine.http.errors import ErrorAnswer, UnexpectedFault, plain_answer
 
-__all__ = ["Endpoint", "blocking", "guarded", "result_of"]
+__all__ = ["Endpoint", "blocking", "guarded", "result_for", "result_of"]
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,27 @@ async def result_of(future: Future[T]) -> T:
         if future.cancelled() and task is not None and not task.cancelling():
             raise Stopping from None
         raise
+
+
+async def result_for(request: Request, future: Future[T]) -> T:
+    """Await a service's future for a client whose body is read; who leaves takes his place along.
+
+    Raises:
+        Stopping: the service gave the future up.
+        ClientDisconnect: the client went away; the future is cancelled if that can be.
+    """
+    result = asyncio.wrap_future(future)
+    leaving = asyncio.ensure_future(request.receive())  # nothing else can come after the body
+    try:
+        await asyncio.wait((result, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise ClientDisconnect
+        if result.cancelled():
+            raise Stopping
+        return result.result()
+    finally:
+        leaving.cancel()
+        result.cancel()
 
 
 async def blocking(call: Callable[[], T]) -> T:

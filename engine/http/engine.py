@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from engine.errors import PluginFailed
 from engine.http.bodies import read_body
-from engine.http.endpoint import result_of
+from engine.http.endpoint import result_for
 from engine.http.fields import form_decode
 from engine.http.services import HttpServices
 from engine.model.event import PluginResponse, RequestEvent
@@ -59,7 +59,7 @@ class EngineEndpoints:
             body=body,
         )
         submitted = self._requests.submit(request.path_params["path"], event)
-        return plugin_answer(await result_of(submitted))
+        return plugin_answer(await result_for(request, submitted))
 
 
 def event_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:

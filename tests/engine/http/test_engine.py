@@ -2,6 +2,8 @@
 
 import gzip
 import socket
+import threading
+from concurrent.futures import Future
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from engine.http.engine import event_headers, plugin_answer
 from engine.http.server import HttpServer
 from engine.model.event import PluginResponse
 from tests.http_services import EdgeParts
+from tests.serving import eventually
 
 PATH = "/api/v3/engine/"
 OK = PluginResponse(200, (("Content-Type", "text/html"),), b"done")
@@ -47,6 +50,34 @@ def test_get_has_an_empty_body(client: httpx.Client, parts: EdgeParts) -> None:
 
     assert client.get(PATH + "p").status_code == 200
     assert parts.requests.seen[0][1].body == b""
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_client_that_leaves_takes_back_what_no_plugin_has_begun(
+    edge: HttpServer, client: httpx.Client, parts: EdgeParts, is_running: bool
+) -> None:
+    waiting = parts.requests.waiting["p"] = Future()
+    settled = threading.Event()
+    waiting.add_done_callback(lambda _: settled.set())
+    with socket.create_connection(edge.address, timeout=5.0) as leaving:
+        leaving.sendall(b"GET /api/v3/engine/p HTTP/1.1\r\nhost: x\r\n\r\n")
+        eventually(lambda: parts.requests.seen)
+        if is_running:
+            assert waiting.set_running_or_notify_cancel()
+
+    assert settled.wait(0.2 if is_running else 5.0) is not is_running
+    if is_running:
+        waiting.set_result(OK)
+    assert waiting.cancelled() is not is_running
+
+
+def test_a_future_that_the_service_gives_up_is_answered_as_a_stop(
+    client: httpx.Client, parts: EdgeParts
+) -> None:
+    given_up = parts.requests.waiting["p"] = Future()
+    given_up.cancel()
+
+    assert client.get(PATH + "p").status_code == 503
 
 
 def test_headers_that_are_not_ascii_are_latin_1() -> None:
