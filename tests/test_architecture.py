@@ -53,6 +53,7 @@ PURE = {
     "engine.plugins.requirements",
     "engine.sandbox.policy",
     "engine.sandbox.bubblewrap",
+    "engine.ingest.body",
     "engine.ingest.check",
     "engine.query.failures",
     "engine.query.listing",

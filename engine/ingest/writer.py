@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.catalog.missing import DEFAULT_LIMITS, create_missing, table_limit_text
+from engine.catalog.missing import create_missing
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
 from engine.errors import (
@@ -28,7 +28,8 @@ from engine.errors import (
     Stopping,
     UserError,
 )
-from engine.ingest.check import CheckedTable, SchemaLimits, check, refused
+from engine.ingest.body import check_body, rejections
+from engine.ingest.check import CheckedTable, SchemaLimits
 from engine.lineprotocol import Precision, parse
 from engine.model.columns import ParsedLines, RejectedLine
 from engine.model.entry import Client, Entry, TableRows, WriteEntry
@@ -146,7 +147,7 @@ class Writer:
             raise EmptyWrite("incoming write was empty")
         while True:
             seen = self._catalog.catalog.number
-            checked = self._check(database, parsed)
+            checked = check_body(self._catalog.catalog, database, parsed, self._limits)
             report = _report(parsed, checked)
             if report.rejected and not accept_partial:
                 raise LinesRejected(report.rejected, limit_hit=report.limit_hit)
@@ -190,23 +191,6 @@ class Writer:
             answer.set_result(prepared.report)
             return
         durable.add_done_callback(lambda done: _pass_on(done, prepared.report, answer))
-
-    def _check(self, database: str, parsed: ParsedLines) -> dict[str, CheckedTable]:
-        catalog = self._catalog.catalog
-        known = catalog.databases.get(database)
-        tables = known.tables if known is not None else {}
-        room = DEFAULT_LIMITS.max_tables - catalog.table_count
-        outcome: dict[str, CheckedTable] = {}
-        for name, table in parsed.tables.items():
-            if name in tables:
-                outcome[name] = check(table, tables[name].schema, self._limits)
-            elif room > 0:
-                outcome[name] = check(table, None, self._limits)
-                room -= outcome[name].rows is not None
-            else:
-                reason = table_limit_text(DEFAULT_LIMITS.max_tables, DEFAULT_LIMITS)
-                outcome[name] = refused(table, reason)
-        return outcome
 
     def _grow(self, database: str, missing: Mapping[str, tuple[Column, ...]], seen: int) -> None:
         """Create what is missing; the rows are checked again against what the catalog then says.
@@ -261,13 +245,9 @@ def _text(body: bytes) -> str:
 
 
 def _report(parsed: ParsedLines, checked: Mapping[str, CheckedTable]) -> WriteReport:
-    rejected = list(parsed.rejected)
-    for table in checked.values():
-        rejected += [parsed.rejection(line, reason) for line, reason in table.rejected]
-    rejected.sort(key=lambda line: line.number)
     rows = sum(table.rows.num_rows for table in checked.values() if table.rows is not None)
     limit_hit = any(table.limit_hit for table in checked.values())
-    return WriteReport(rows, tuple(rejected), limit_hit)
+    return WriteReport(rows, rejections(parsed, checked), limit_hit)
 
 
 def _missing(checked: Mapping[str, CheckedTable]) -> dict[str, tuple[Column, ...]]:
