@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, TypeVar, get_origin, get_type_hints
 
 from engine.errors import InvalidConfig
 
@@ -32,6 +32,7 @@ _MIB = 1024 * _KIB
 _GIB = 1024 * _MIB
 _LARGEST_PORT = 65_535
 _SANDBOXES = ("off",)
+_KINDS = ("wal", "schedule", "request")
 
 _Section = TypeVar("_Section", bound="DataclassInstance")
 _RULE = "rule"
@@ -122,6 +123,8 @@ class WorkersConfig:
     mirror_value_bytes: int = field(default=_MIB, metadata=_NOT_NEGATIVE)
     # Runs of an asynchronous trigger at the same time, each a thread of its worker.
     async_lanes: int = field(default=4, metadata=_POSITIVE)
+    # Kinds of triggers that may be created.
+    allowed_kinds: tuple[str, ...] = _KINDS
     # Requests that wait for one trigger; beyond it clients are told to come back.
     request_queue: int = field(default=64, metadata=_POSITIVE)
 
@@ -154,6 +157,10 @@ class Config:
                 raise InvalidConfig(f"{name}: must not be empty")
         if config.sandbox not in _SANDBOXES:
             raise InvalidConfig(f"sandbox: {config.sandbox!r} is not one of {_listed(_SANDBOXES)}")
+        for name in config.workers.allowed_kinds:
+            if name not in _KINDS:
+                path = "workers.allowed_kinds"
+                raise InvalidConfig(f"{path}: {name!r} is not one of {_listed(_KINDS)}")
         return config
 
 
@@ -187,10 +194,18 @@ def _typed(kind: type, value: object, path: str) -> object:
         if not math.isfinite(value):
             raise InvalidConfig(f"{path}: {value} is not a finite number")
         return float(value)
+    if get_origin(kind) is tuple:
+        return _texts(value, path)
     is_bool = isinstance(value, bool)
     if isinstance(value, kind) and is_bool is (kind is bool):
         return value
     raise InvalidConfig(f"{path}: {value!r} is not {_TYPE_WORDS[kind]}")
+
+
+def _texts(value: object, path: str) -> tuple[str, ...]:
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise InvalidConfig(f"{path}: {value!r} is not a list of texts")
 
 
 _TYPE_WORDS = {

@@ -16,7 +16,7 @@ from engine.config import Config
 from engine.errors import EngineError, UserError
 from engine.ingest.transaction import PluginWriter
 from engine.logs import LogRing
-from engine.model.trigger import CronSpec, EverySpec, Trigger
+from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger
 from engine.plugins.source import PluginFolder
 from engine.query.executor import Limits
 from engine.query.system_tables import SystemTables
@@ -37,6 +37,7 @@ from engine.workers.supervisor import Shared
 __all__ = ["PluginServices"]
 
 log = logging.getLogger(__name__)
+_KINDS = {"wal": Kind.WAL, "schedule": Kind.SCHEDULE, "request": Kind.REQUEST}
 
 
 class PluginServices:
@@ -92,6 +93,7 @@ class PluginServices:
             log_end=lambda: state.committer.end,
             note_end=state.feed.note,
             forget_progress=state.log.forget,
+            allowed_kinds=frozenset(_KINDS[name] for name in config.workers.allowed_kinds),
         )
         self.requests = RequestRouter(state.catalog, self.registry.submit)
 

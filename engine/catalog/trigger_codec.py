@@ -25,7 +25,7 @@ from engine.model.trigger import (
 
 __all__ = ["decode_trigger", "encode_trigger"]
 
-_LATER_SETTINGS = {"catch_up": "one", "time_limit_s": None, "cors": ["*"]}
+_LATER_SETTINGS: Mapping[object, object] = {"catch_up": "one", "time_limit_s": None, "cors": ["*"]}
 
 
 def encode_trigger(trigger: Trigger) -> dict[str, object]:
@@ -81,7 +81,8 @@ def decode_trigger(item: object) -> Trigger:
 
 
 def _settings(item: Mapping[object, object]) -> TriggerSettings:
-    match {**_LATER_SETTINGS, **item}:
+    complete = {**_LATER_SETTINGS, **item}
+    match complete:
         case {
             "run_async": bool(run_async),
             "error_behavior": str(error_behavior),

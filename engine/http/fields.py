@@ -140,6 +140,15 @@ class JsonFields:
             raise self._refused(f"invalid type: {_kind(value)}, expected a sequence")
         return value
 
+    def texts(self, name: str) -> list[str]:
+        """Return a JSON array of texts that must be there."""
+        texts: list[str] = []
+        for value in self.sequence(name):
+            if not isinstance(value, str):
+                raise self._refused(f"invalid type: {_kind(value)}, expected a string")
+            texts.append(value)
+        return texts
+
     def has(self, name: str) -> bool:
         """Whether a field is there and not null."""
         return self._values.get(name) is not None

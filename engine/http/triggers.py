@@ -14,11 +14,16 @@ from engine.http.bodies import read_body
 from engine.http.endpoint import blocking
 from engine.http.fields import Fields, JsonFields, QueryFields, require_json
 from engine.http.services import HttpServices
-from engine.model.trigger import ErrorBehavior, TriggerSettings, parse_error_behavior, parse_spec
+from engine.model.limits import parse_limits
+from engine.model.trigger import (
+    TriggerSettings,
+    parse_catch_up,
+    parse_error_behavior,
+    parse_origins,
+    parse_spec,
+)
 
 __all__ = ["TriggerEndpoints"]
-
-_NOT_IN_FORCE = ("grants", "limits", "catch_up")
 
 
 class TriggerEndpoints:
@@ -86,13 +91,19 @@ def _new_trigger(fields: JsonFields) -> NewTrigger:
 def _settings(fields: JsonFields | None) -> TriggerSettings:
     if fields is None:
         return TriggerSettings()
-    for name in _NOT_IN_FORCE:
-        if fields.has(name):
-            raise _not_in_force(f"trigger_settings.{name}")
+    if fields.has("grants"):
+        raise _not_in_force("trigger_settings.grants")
+    default = TriggerSettings()
     behavior = fields.optional_text("error_behavior")
+    catch_up = fields.optional_text("catch_up")
     return TriggerSettings(
-        run_async=fields.flag("run_async", default=False),
-        error_behavior=ErrorBehavior.LOG if behavior is None else parse_error_behavior(behavior),
+        run_async=fields.flag("run_async", default=default.run_async),
+        error_behavior=default.error_behavior
+        if behavior is None
+        else parse_error_behavior(behavior),
+        catch_up=default.catch_up if catch_up is None else parse_catch_up(catch_up),
+        time_limit_s=parse_limits(fields.mapping("limits") or {}),
+        cors=parse_origins(fields.texts("cors")) if fields.has("cors") else default.cors,
     )
 
 

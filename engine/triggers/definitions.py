@@ -19,7 +19,8 @@ from engine.catalog.commands import (
 )
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
-from engine.model.trigger import CronSpec, EverySpec, Trigger
+from engine.errors import InvalidParameter
+from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger, kind
 from engine.plugins.source import PluginFolder
 from engine.triggers.scheduler import Scheduler
 from engine.workers.registry import Registry
@@ -27,6 +28,8 @@ from engine.workers.registry import Registry
 __all__ = ["TriggerDefinitions"]
 
 log = logging.getLogger(__name__)
+_KINDS = frozenset(Kind)
+_UPSTREAM_NAMES = {Kind.WAL: "WalRows", Kind.SCHEDULE: "Schedule", Kind.REQUEST: "Request"}
 
 
 class TriggerDefinitions:
@@ -43,6 +46,7 @@ class TriggerDefinitions:
         log_end: Callable[[], int],
         note_end: Callable[[Iterable[int], int], None],
         forget_progress: Callable[[int], None],
+        allowed_kinds: frozenset[Kind] = _KINDS,
     ) -> None:
         """Set up the definitions.
 
@@ -56,6 +60,7 @@ class TriggerDefinitions:
             note_end: called with the database of a trigger that has begun to run, and the end of
                 the log; what was written meanwhile has been announced without it.
             forget_progress: called with the id of a deleted trigger.
+            allowed_kinds: of triggers that may be created; those that exist run on.
         """
         self._catalog = catalog
         self._registry = registry
@@ -65,15 +70,22 @@ class TriggerDefinitions:
         self._log_end = log_end
         self._note_end = note_end
         self._forget_progress = forget_progress
+        self._allowed_kinds = allowed_kinds
         self._lock = threading.Lock()
 
     def create(self, new: NewTrigger) -> None:
         """Create a trigger and start it unless it is to rest.
 
         Raises:
+            InvalidParameter: the server is set up to refuse triggers of its kind.
             PluginFileError: its plugin cannot be read.
             UserError: the catalog refuses it; see `engine.catalog.commands.create_trigger`.
         """
+        if kind(new.spec) not in self._allowed_kinds:
+            name = _UPSTREAM_NAMES[kind(new.spec)]
+            raise InvalidParameter(
+                f"invalid request: server is configured to reject {name} plugin triggers"
+            )
         with self._lock:
             self._plugins.open(new.plugin).current()
             decide = create_trigger(new, start=self._log_end(), now_ns=self._clock.now_ns())

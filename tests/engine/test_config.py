@@ -29,6 +29,10 @@ def test_sections_are_read_and_the_rest_keeps_its_default() -> None:
     assert config.http == HttpConfig(bind_port=0, without_auth=True)
     assert config.wal == WalConfig(flush_interval_s=2.0)
     assert isinstance(config.wal.flush_interval_s, float)
+    workers = {"allowed_kinds": ["request"]}
+    assert Config.from_mapping({**REQUIRED, "workers": workers}).workers.allowed_kinds == (
+        "request",
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,15 @@ def test_sections_are_read_and_the_rest_keeps_its_default() -> None:
         ),
         ({"workers": {"cancel_grace_s": -0.5}}, "workers.cancel_grace_s: -0.5 is not >= 0"),
         ({"http": {"bind_port": 65536}}, "http.bind_port: 65536 is not a port from 0 to 65535"),
+        (
+            {"workers": {"allowed_kinds": "wal"}},
+            "workers.allowed_kinds: 'wal' is not a list of texts",
+        ),
+        (
+            {"workers": {"allowed_kinds": ["wal", "cron"]}},
+            "workers.allowed_kinds: 'cron' is not one of wal, schedule, request",
+        ),
+        ({"workers": {"max_causes": 0}}, "workers.max_causes: 0 is not > 0"),
         ({"http": {"bind_host": 1}}, "http.bind_host: 1 is not a text"),
         ({"http": {"without_auth": 1}}, "http.without_auth: 1 is not true or false"),
         ({"http": 3}, "http: 3 is not a section of settings"),

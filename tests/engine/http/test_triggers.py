@@ -7,7 +7,7 @@ import pytest
 
 from engine.catalog.commands import create_database
 from engine.errors import PluginFileError
-from engine.model.trigger import ErrorBehavior, EverySpec, TriggerSettings
+from engine.model.trigger import CatchUp, ErrorBehavior, EverySpec, TriggerSettings
 from tests.http_services import EdgeParts
 
 PATH = "/api/v3/configure/processing_engine_trigger"
@@ -54,6 +54,27 @@ def test_settings_arguments_and_disabled_may_be_absent(
 
 
 @pytest.mark.parametrize(
+    ("given", "settings"),
+    [
+        ({}, TriggerSettings()),
+        ({"catch_up": None, "limits": None, "cors": None}, TriggerSettings()),
+        ({"catch_up": "All"}, TriggerSettings(catch_up=CatchUp.ALL)),
+        ({"limits": {}}, TriggerSettings()),
+        ({"limits": {"time": "1m 30s"}}, TriggerSettings(time_limit_s=90.0)),
+        ({"limits": {"time": 2}}, TriggerSettings(time_limit_s=2.0)),
+        ({"cors": []}, TriggerSettings(cors=())),
+        ({"cors": ["https://Dash.example"]}, TriggerSettings(cors=("https://dash.example",))),
+    ],
+)
+def test_settings_beyond_those_of_core(
+    client: httpx.Client, parts: EdgeParts, given: dict, settings: TriggerSettings
+) -> None:
+    assert client.post(PATH, json={**BODY, "trigger_settings": given}).status_code == 200
+
+    assert parts.catalog.catalog.trigger_named("db", "t").settings == settings
+
+
+@pytest.mark.parametrize(
     ("change", "status", "text"),
     [
         ({"trigger_specification": "sometimes"}, 400, "failed to parse trigger from sometimes"),
@@ -64,8 +85,14 @@ def test_settings_arguments_and_disabled_may_be_absent(
         ({"trigger_settings": {"run_async": "yes"}}, 400, "serde json error: invalid type: string"),
         ({"trigger_settings": []}, 400, "serde json error: invalid type: sequence"),
         ({"trigger_settings": {"grants": ["net=self"]}}, 400, "trigger_settings.grants is not in"),
-        ({"trigger_settings": {"limits": {}}}, 400, "trigger_settings.limits is not in force"),
-        ({"trigger_settings": {"catch_up": "all"}}, 400, "trigger_settings.catch_up is not in"),
+        ({"trigger_settings": {"limits": "5s"}}, 400, "serde json error: invalid type: string"),
+        ({"trigger_settings": {"limits": {"time": "0s"}}}, 400, "time limit 0s is not more than 0"),
+        ({"trigger_settings": {"limits": {"memory": "1GiB"}}}, 400, "limit memory is not in force"),
+        ({"trigger_settings": {"limits": {"speed": 1}}}, 400, "unknown limit 'speed'"),
+        ({"trigger_settings": {"catch_up": "some"}}, 400, "unknown catch-up 'some'"),
+        ({"trigger_settings": {"cors": "*"}}, 400, "serde json error: invalid type: string"),
+        ({"trigger_settings": {"cors": [1]}}, 400, "serde json error: invalid type: integer `1`"),
+        ({"trigger_settings": {"cors": ["dash"]}}, 400, "'dash' is no origin"),
         ({"requirements": ["numpy"]}, 400, "requirements is not in force in this version"),
         ({"trigger_arguments": {"a": 1}}, 400, "serde json error: trigger argument `a`"),
         ({"trigger_name": None}, 400, "serde json error: invalid type: null, expected a string"),

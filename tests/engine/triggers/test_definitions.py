@@ -5,11 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from engine.catalog.commands import NewTrigger, create_database
 from engine.catalog.objects import LocalObjects
 from engine.catalog.store import CatalogStore
 from engine.clock import SystemClock
-from engine.model.trigger import AllTablesSpec, Trigger
+from engine.errors import InvalidParameter
+from engine.model.trigger import (
+    AllTablesSpec,
+    EverySpec,
+    Kind,
+    RequestSpec,
+    Trigger,
+    TriggerSpec,
+    kind,
+)
 from engine.plugins.source import PluginFolder
 from engine.triggers.definitions import TriggerDefinitions
 from engine.triggers.scheduler import Scheduler
@@ -27,6 +38,34 @@ class WritesMeanwhile:
 
     def stop(self, trigger_id: int) -> None:
         pass
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [(AllTablesSpec(), "WalRows"), (EverySpec(10**9), "Schedule"), (RequestSpec("x"), "Request")],
+)
+def test_a_kind_that_the_server_is_set_up_to_reject_is_refused_before_its_plugin_is_read(
+    tmp_path: Path, spec: TriggerSpec, name: str
+) -> None:
+    catalog = CatalogStore.open(LocalObjects(tmp_path / "catalog"))
+    definitions = TriggerDefinitions(
+        catalog,
+        cast("Registry", WritesMeanwhile()),
+        Scheduler(SystemClock(), lambda *_: None),
+        PluginFolder(tmp_path),
+        SystemClock(),
+        log_end=lambda: 0,
+        note_end=lambda databases, end: None,
+        forget_progress=lambda _: None,
+        allowed_kinds=frozenset(Kind) - {kind(spec)},
+    )
+
+    with pytest.raises(InvalidParameter) as caught:
+        definitions.create(NewTrigger("db", "t", "none.py", spec))
+
+    assert str(caught.value) == (
+        f"invalid request: server is configured to reject {name} plugin triggers"
+    )
 
 
 def test_what_is_written_while_a_trigger_starts_is_announced_to_it(tmp_path: Path) -> None:
