@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
 
 import pyarrow as pa
 
 __all__ = [
+    "BodyParts",
+    "BodyState",
     "BufferedLines",
     "Crashed",
     "Event",
@@ -65,13 +69,47 @@ class RequestEvent:
 Event = WalEvent | ScheduledEvent | RequestEvent
 
 
+class BodyState(Enum):
+    """How a body stands that comes in parts."""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    BROKEN = "broken"
+
+
+class BodyParts(Protocol):
+    """A body that comes in parts; one reader, in any thread."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the whole body; None when only its end will tell."""
+        ...
+
+    def watch(self, on_change: Callable[[], object]) -> None:
+        """Have a function called, in any thread, whenever `take` may have more to give."""
+        ...
+
+    def take(self, *, with_last: bool) -> bytes | BodyState:
+        """Return the next part, or how the body stands when there is none.
+
+        Args:
+            with_last: also the newest part, which otherwise waits for another to follow it or for
+                the run's lines to be committed.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Take no more; a run that is still making the body is cancelled."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PluginResponse:
     """What a request plugin answered."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    body: bytes
+    body: bytes | BodyParts
 
 
 @dataclass(frozen=True, slots=True)

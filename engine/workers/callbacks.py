@@ -17,6 +17,7 @@ from engine.errors import EngineError, QueryRejected, QueryUnsupported, UserErro
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import IdempotenceKey
 from engine.model.event import BufferedLines
+from engine.workers.answers import AnswerSink
 from engine.workers.encode import encode_result
 from worker.wire.faults import Fault
 from worker.wire.messages import (
@@ -81,11 +82,13 @@ class RunContext:
         who: the run.
         event_range: [from, to) of a WAL event, or the tick twice; None for a request, which is
             never repeated and needs no idempotence key.
+        answer: where an answer goes that comes in parts; None when nobody waits for one.
         ordinal: of the next synchronous write.
     """
 
     who: RunIdentity
     event_range: tuple[int, int] | None
+    answer: AnswerSink | None = None
     ordinal: int = field(default=0)
 
     def next_key(self) -> IdempotenceKey | None:

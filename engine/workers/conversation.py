@@ -12,30 +12,28 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from engine.cache import Mirror
 from engine.errors import ProtocolFault
 from engine.model.event import (
-    BufferedLines,
     Crashed,
     Failed,
     Outcome,
-    PluginResponse,
     ProtocolBroken,
-    Succeeded,
     TimedOut,
 )
-from engine.workers.callbacks import Call, Callbacks, Reply, RunContext
+from engine.workers.callbacks import Callbacks, Reply, RunContext
 from engine.workers.lane import Lane, Wake
 from engine.workers.nudge import Nudge
+from engine.workers.output import RunOutput
 from engine.workers.process import WorkerProcess
 from worker.wire import API_VERSION
 from worker.wire import messages as wire
 
 __all__ = ["Conversation", "GreetingFailed", "LogSink", "RunLimits", "StopAsked"]
 
-_MAX_BUFFERED_CHARACTERS = 256 * 1024 * 1024
+R = TypeVar("R", bound=Reply)
 _CALLS = (
     wire.QueryCall,
     wire.WriteCall,
@@ -103,6 +101,7 @@ class Conversation:
         self._limits = limits
         self._is_up = False
         self._is_cancelled = False
+        self._output: RunOutput | None = None
         lane.attach(process, nudge)
 
     def greet(self, token: bytes, now_ns: int) -> None:
@@ -184,31 +183,31 @@ class Conversation:
             return  # it is killed in any case
 
     def _serve(self, context: RunContext, deadline_s: float) -> Outcome:
-        lines: list[BufferedLines] = []
-        characters = 0
+        output = self._output = RunOutput(context.answer, self._nudge.signal)
         while True:
             message = self._next(deadline_s)
             match message:
                 case wire.Result(fault, response):
                     if fault is not None:
                         return self._failure(fault.message, fault.traceback)
-                    return Succeeded(tuple(lines), _response(response))
-                case wire.Lines(database, text):
-                    characters += len(text)
-                    if characters > _MAX_BUFFERED_CHARACTERS:
-                        raise ProtocolFault("the run wrote more lines than one run may")
-                    lines.append(BufferedLines(database, text))
+                    return output.succeeded(response)
+                case wire.Lines() | wire.Head():
+                    output.add(message)
+                case wire.Chunk():
+                    self._lane.send(self._await(output.put(message), deadline_s))
                 case _ if isinstance(message, _CALLS):
-                    self._lane.send(self._answer(message, context, deadline_s))
+                    reply = self._callbacks.start(message, context)
+                    self._lane.send(self._await(reply, deadline_s))
 
     def _failure(self, message: str, traceback: str) -> Failed:
         if self._is_cancelled:
             raise StopAsked
+        if self._output is not None and self._output.is_unwanted:
+            return Failed("run cancelled: the client left before the end of its answer", traceback)
         return Failed(message, traceback)
 
-    def _answer(self, call: Call, context: RunContext, deadline_s: float) -> Reply:
-        """Answer a call while watching the worker that waits for it."""
-        future: Future[Reply] = self._callbacks.start(call, context)
+    def _await(self, future: Future[R], deadline_s: float) -> R:
+        """Wait for the reply to a call while watching the worker that waits for it."""
         future.add_done_callback(lambda _: self._nudge.signal())
         while not future.done():
             self._wake(deadline_s)
@@ -232,9 +231,14 @@ class Conversation:
                 raise _Late
             case Wake.NUDGED:
                 self._nudge.clear()
-                if self._is_stopping() and not self._is_cancelled:
-                    self._cancel()
+                self._look_whether_to_cancel()
                 return None
+
+    def _look_whether_to_cancel(self) -> None:
+        if self._is_stopping() and not self._is_cancelled:
+            self._cancel()
+        elif self._output is not None and self._output.must_cancel():
+            self._lane.send(wire.Cancel())
 
     def _cancel(self) -> None:
         if not self._is_up:
@@ -269,12 +273,6 @@ class Conversation:
     def _ending(self) -> str:
         self._process.end()
         return self._process.ending() or "ended"
-
-
-def _response(response: wire.Response | None) -> PluginResponse | None:
-    if response is None:
-        return None
-    return PluginResponse(response.status, response.headers, response.body)
 
 
 def _join(text: str, details: str) -> str:

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
@@ -28,6 +28,7 @@ from engine.model.event import (
     WalEvent,
 )
 from engine.model.trigger import CronSpec, EverySpec
+from engine.workers.answers import AnswerSink
 from engine.workers.nudge import Nudge
 
 __all__ = [
@@ -43,10 +44,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class PendingRequest:
-    """A request and the future of whoever waits for its answer."""
+    """A request, the future of whoever waits for its answer, and the way of the answer there."""
 
     event: RequestEvent
     answer: Future[PluginResponse]
+    sink: AnswerSink = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sink", AnswerSink(self.answer))
 
 
 Work = WalEvent | ScheduledEvent | PendingRequest

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from engine.clock import Clock
-from engine.errors import EngineError, PluginFailed, Stopping, UserError, WorkerDied
+from engine.errors import EngineError, Stopping, UserError, WorkerDied
 from engine.ingest.transaction import PluginWriter, RunIdentity
 from engine.model.entry import Run
 from engine.model.event import (
@@ -195,7 +195,8 @@ class Supervisor(Service):
         if self._is_stale(source):
             return moves.CodeChanged()
         self._identity = self._identify(work)
-        context = RunContext(self._identity, event_range(work))
+        sink = work.sink if isinstance(work, PendingRequest) else None
+        context = RunContext(self._identity, event_range(work), sink)
         try:
             self._load(worker, source)
             message = self._shared.encoder.message(self._identity.run.run_id, work)
@@ -221,6 +222,8 @@ class Supervisor(Service):
         except EngineError as error:
             if self.is_stopping:
                 return moves.Unwanted()
+            if isinstance(work, PendingRequest):  # it is not repeated
+                return moves.CommitRefused(f"the run could not be committed: {error}")
             return moves.CommitFailed(f"the run could not be committed: {error}")
         self.inbox.done(work)
         self._answer(work, result)
@@ -253,15 +256,12 @@ class Supervisor(Service):
 
     def _answer(self, work: Work, result: Succeeded | None) -> None:
         if isinstance(work, PendingRequest) and result is not None:
-            if result.response is None:
-                work.answer.set_exception(PluginFailed("the plugin gave no response"))
-            else:
-                work.answer.set_result(result.response)
+            work.sink.finish(result.response)
 
     def _abandon(self, error: EngineError) -> None:
         work, self._work = self._work, None
-        if isinstance(work, PendingRequest) and not work.answer.done():
-            work.answer.set_exception(error)
+        if isinstance(work, PendingRequest):
+            work.sink.fail(error)
 
     def _leave(self) -> None:
         if isinstance(self.inbox, RequestInbox):

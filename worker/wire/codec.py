@@ -34,6 +34,8 @@ _KINDS: dict[int, tuple[type[m.Message], tuple[f.Field, ...]]] = {
     9: (m.Lines, (f.OPTIONAL_TEXT, f.TEXT)),
     10: (m.Result, (f.OPTIONAL_FAULT, f.OPTIONAL_RESPONSE)),
     11: (m.Mirror, (f.TEXT, f.OPTIONAL_BINARY, f.OPTIONAL_INTEGER, f.TEXT)),
+    12: (m.Head, (f.INTEGER, f.HEADERS, f.OPTIONAL_INTEGER)),
+    13: (m.Chunk, (f.BINARY,)),
     33: (m.Welcome, (f.INTEGER, f.INTEGER)),
     34: (m.Restore, (f.TEXT, f.BINARY, f.OPTIONAL_INTEGER)),
     35: (m.Load, (f.TEXT, f.OPTIONAL_TEXT, f.OPTIONAL_TEXT)),

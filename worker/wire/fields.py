@@ -22,6 +22,7 @@ __all__ = [
     "BINARY",
     "BOOLEAN",
     "FAULT",
+    "HEADERS",
     "INTEGER",
     "OPTIONAL_BINARY",
     "OPTIONAL_FAULT",
@@ -152,6 +153,21 @@ def _read_fault(packed: Any) -> Fault:  # noqa: ANN401 - any scalar
     return Fault(*texts)
 
 
+def _write_headers(headers: tuple[tuple[str, str], ...]) -> bytes:
+    packed: bytes = msgpack.packb([text for pair in headers for text in pair])
+    return packed
+
+
+def _read_headers(packed: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - any scalar
+    return _pairs(read_list(_read_binary(packed), 2 * LIMITS.parameters))
+
+
+def _pairs(texts: list[Any]) -> tuple[tuple[str, str], ...]:
+    if len(texts) % 2 or not all(type(text) is str for text in texts):
+        raise RemoteWireError("headers are pairs of texts")
+    return tuple(zip(texts[::2], texts[1::2], strict=True))
+
+
 def _write_response(response: Response) -> bytes:
     headers = [text for pair in response.headers for text in pair]
     packed: bytes = msgpack.packb([response.status, response.body, *headers])
@@ -160,13 +176,10 @@ def _write_response(response: Response) -> bytes:
 
 def _read_response(packed: Any) -> Response:  # noqa: ANN401 - any scalar
     items = read_list(_read_binary(packed), 2 + 2 * LIMITS.parameters)
-    if len(items) < 2 or len(items) % 2:  # noqa: PLR2004 - status, body, pairs
+    if len(items) < 2:  # noqa: PLR2004 - status and body
         raise RemoteWireError("a response is a status, a body and pairs of header texts")
     status, body, *texts = items
-    if not all(type(text) is str for text in texts):
-        raise RemoteWireError("a header is not text")
-    headers = tuple(zip(texts[::2], texts[1::2], strict=True))
-    return Response(_read_integer(status), headers, _read_binary(body))
+    return Response(_read_integer(status), _pairs(texts), _read_binary(body))
 
 
 TEXT = Field(_as_is, _read_text)
@@ -174,6 +187,7 @@ BINARY = Field(_as_is, _read_binary)
 INTEGER = Field(_as_is, _read_integer)
 BOOLEAN = Field(_as_is, _exactly(bool))
 FAULT = Field(_write_fault, _read_fault)
+HEADERS = Field(_write_headers, _read_headers)
 TEXTS_BY_NAME = Field(_write_map, _read_texts)
 OPTIONAL_TEXT = _optional(TEXT)
 OPTIONAL_BINARY = _optional(BINARY)

@@ -27,6 +27,8 @@ class Limits:
         columns: of one block.
         lines_characters: buffered lines in one part; at most four bytes each.
         mirror_bytes: one mirrored cache value, unless the launch document says otherwise.
+        chunk_bytes: one part of an answer's body.
+        body_bytes: an answer that is not a stream, however many parts it comes in.
         text_characters: one log line, one message or traceback of a fault; longer is cut.
     """
 
@@ -38,6 +40,8 @@ class Limits:
     columns: int = 4096
     lines_characters: int = 1 << 20
     mirror_bytes: int = 1 << 20
+    chunk_bytes: int = 1 << 20
+    body_bytes: int = 256 << 20
     text_characters: int = 64 << 10
 
 

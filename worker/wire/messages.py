@@ -16,10 +16,12 @@ __all__ = [
     "CachePutCall",
     "CacheReply",
     "Cancel",
+    "Chunk",
     "DoneReply",
     "FaultReply",
     "FromEngine",
     "FromWorker",
+    "Head",
     "Hello",
     "Lines",
     "Load",
@@ -121,8 +123,30 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """Worker: an answer begins whose body follows in parts.
+
+    Args:
+        status: of the answer.
+        headers: names and values, each name once unless the plugin gave it more often.
+        length: of the whole body in bytes, or None for a stream, which goes out as it comes.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Worker: a part of the body; the reply comes when there is room for another."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
-    """What a request plugin answered; part of `Result`."""
+    """What a request plugin answered, when it is small; part of `Result`."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -253,6 +277,8 @@ FromWorker = (
     | CacheGetCall
     | CacheDeleteCall
     | Lines
+    | Head
+    | Chunk
     | Result
     | Mirror
 )

@@ -2,7 +2,7 @@
 
     await_hello --Hello--> greeted --Welcome--> restoring --Ready--> idle
     restoring: Restore                          idle: Load
-    idle --a run--> running --Result--> idle    running: Lines
+    idle --a run--> running --Result--> idle    running: Lines, Head
     running --a call--> calling --a reply--> running
     idle --Stop--> stopped
 
@@ -46,6 +46,7 @@ _TURNS: dict[tuple[State, type], State] = {
     (State.IDLE, m.RequestRun): State.RUNNING,
     (State.IDLE, m.Stop): State.STOPPED,
     (State.RUNNING, m.Lines): State.RUNNING,
+    (State.RUNNING, m.Head): State.RUNNING,
     (State.RUNNING, m.Result): State.IDLE,
     **{
         (State.RUNNING, call): State.CALLING
@@ -55,6 +56,7 @@ _TURNS: dict[tuple[State, type], State] = {
             m.CachePutCall,
             m.CacheGetCall,
             m.CacheDeleteCall,
+            m.Chunk,
         )
     },
     **{

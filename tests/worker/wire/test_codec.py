@@ -54,9 +54,8 @@ def blocks(draw: st.DrawFn) -> m.Block:
 PARAMETERS = st.dictionaries(TEXT, st.none() | st.booleans() | INT64 | FINITE | TEXT, max_size=4)
 TEXTS = st.dictionaries(TEXT, TEXT, max_size=4)
 FAULTS = st.builds(Fault, TEXT, TEXT, TEXT)
-RESPONSES = st.builds(
-    m.Response, INT64, st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple), BINARY
-)
+HEADERS = st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple)
+RESPONSES = st.builds(m.Response, INT64, HEADERS, BINARY)
 KEPT = st.none() | INT64
 MIRRORS = st.builds(m.Mirror, TEXT, BINARY, KEPT, st.just("stored")) | st.builds(
     m.Mirror, TEXT, st.none(), KEPT, st.sampled_from(["deleted", "live"])
@@ -71,6 +70,8 @@ MESSAGES = st.one_of(
     st.builds(m.CacheGetCall, TEXT),
     st.builds(m.CacheDeleteCall, TEXT),
     st.builds(m.Lines, st.none() | TEXT, TEXT),
+    st.builds(m.Head, INT64, HEADERS, st.none() | INT64),
+    st.builds(m.Chunk, BINARY),
     st.builds(m.Result, st.none() | FAULTS, st.none() | RESPONSES),
     MIRRORS,
     st.builds(m.Welcome, INT64, INT64),
@@ -148,6 +149,10 @@ def test_a_damaged_message_is_refused_or_is_a_message(
         [9, None, ["a", "b"]],
         [10, msgpack.packb(["code", "message"]), None],
         [10, None, msgpack.packb([200, b"", "name"])],
+        [12, 200, msgpack.packb(["name"]), None],
+        [12, 200, msgpack.packb(["name", 1]), None],
+        [12, 200, msgpack.packb([]), "length"],
+        [13, "text"],
         [11, "key", b"value", None, "deleted"],
         [11, "key", None, None, "stored"],
         [11, "key", None, None, "elsewhere"],

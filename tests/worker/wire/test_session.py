@@ -35,7 +35,9 @@ def test_a_whole_conversation_is_legal_for_both_ends() -> None:
     pair.say(m.QueryCall("q", None, None), m.QueryReply(m.Block("", 0, ())))
     pair.say(m.WriteCall(None, "l", False), m.FaultReply(Fault("c", "m")))
     pair.say(m.Lines(None, "l"), m.Lines("db", "l"), RESULT, m.Mirror("k", None, None, "live"))
-    pair.say(m.ScheduledRun("r2", 1), RESULT, m.Stop())
+    pair.say(m.RequestRun("r2", {}, {}, b""), m.Head(200, (), None))
+    pair.say(m.Chunk(b"a"), m.DoneReply(), m.Chunk(b"b"), m.FaultReply(Fault("c", "m")), RESULT)
+    pair.say(m.ScheduledRun("r3", 1), RESULT, m.Stop())
 
     assert pair.engine.state is pair.worker.state is State.STOPPED
 
