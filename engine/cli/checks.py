@@ -10,14 +10,18 @@ from engine.cli.failures import BadValue
 __all__ = [
     "bind",
     "byte_count",
+    "default_limits",
     "flush_interval",
     "hot_buffer",
+    "kinds",
+    "limits",
     "node_id",
     "object_store",
     "sandbox",
     "seconds",
 ]
 
+_KINDS = {"wal": "wal", "wal_flush": "wal", "schedule": "schedule", "request": "request"}
 _NODE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _SIZE = re.compile(r"(?P<count>\d+)\s*(?P<unit>|B|KB|MB|GB|KIB|MIB|GIB)", re.IGNORECASE)
 _UNIT_BYTES = {
@@ -97,3 +101,37 @@ def byte_count(text: str) -> int:
     if not size:
         raise BadValue(text, "--hot-buffer-limit <SIZE>", "expected a size as 2GiB or 500MB")
     return size
+
+
+def limits(texts: list[str]) -> list[str]:
+    """Take limits of a trigger, as `time=30s`."""
+    _time_limit_s(texts, "--limit <NAME=VALUE>")
+    return texts
+
+
+def default_limits(texts: list[str]) -> list[str]:
+    """Take limits of triggers that have none of their own."""
+    _time_limit_s(texts, "--default-limit <NAME=VALUE>")
+    return texts
+
+
+def kinds(text: str | None) -> str | None:
+    """Take kinds of triggers, separated by commas, in their canonical names."""
+    if text is None:
+        return None
+    names = [name.strip().lower() for name in text.split(",")]
+    for name in names:
+        if name not in _KINDS:
+            option = "--restrict-plugin-triggers-to <KINDS>"
+            raise BadValue(name, option, f"possible values: {', '.join(_KINDS)}")
+    return ",".join(dict.fromkeys(_KINDS[name] for name in names))
+
+
+def _time_limit_s(texts: list[str], option: str) -> float | None:
+    from engine.errors import InvalidParameter
+    from engine.model.limits import parse_limits, split_limits
+
+    try:
+        return parse_limits(split_limits(texts))
+    except InvalidParameter as error:
+        raise BadValue(" ".join(texts), option, str(error)) from error

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from engine.cli import checks
 from engine.cli.client import Client
 from engine.cli.failures import BadValue, CommandFailed, WrongUsage
 from engine.cli.options import DEFAULT_HOST, Database, Host, TlsCa, TlsNoVerify, Token
@@ -34,6 +35,28 @@ def _error_behavior(text: str) -> str:
         option = "--error-behavior <ERROR_BEHAVIOR>"
         raise BadValue(text, option, f"possible values: {', '.join(known)}")
     return text.lower()
+
+
+def _catch_up(text: str | None) -> str | None:
+    from engine.errors import InvalidParameter
+    from engine.model.catch_up import parse_catch_up
+
+    try:
+        return None if text is None else parse_catch_up(text).value
+    except InvalidParameter as error:
+        raise BadValue(str(text), "--catch-up <CATCH_UP>", str(error)) from error
+
+
+def _origins(texts: list[str]) -> list[str]:
+    from engine.errors import InvalidParameter
+    from engine.model.trigger import parse_origins
+
+    if texts == ["none"]:
+        return texts
+    try:
+        return list(parse_origins(texts))
+    except InvalidParameter as error:
+        raise BadValue(" ".join(texts), "--cors <ORIGIN>", str(error)) from error
 
 
 def _arguments(text: str | None) -> str | None:
@@ -114,6 +137,31 @@ def create_trigger(
             help="After a failed run: log, retry or disable.",
         ),
     ] = "log",
+    catch_up: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CATCH_UP",
+            callback=_catch_up,
+            help="Which missed ticks of a schedule are run: skip, one or all; one if absent.",
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=VALUE",
+            callback=checks.limits,
+            help="What a run may use, as time=30s; may be repeated.",
+        ),
+    ] = [],  # noqa: B006  Typer makes a new list for each call
+    cors: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ORIGIN",
+            callback=_origins,
+            help="Whose pages may read a request plugin's answers; may be repeated; "
+            "'none' for none, any if absent.",
+        ),
+    ] = [],  # noqa: B006
     host: Host = DEFAULT_HOST,
     token: Token = None,
     tls_ca: TlsCa = None,
@@ -124,7 +172,11 @@ def create_trigger(
         "db": database,
         "plugin_filename": _plugin(path, plugin_filename),
         "trigger_name": name,
-        "trigger_settings": {"run_async": run_asynchronous, "error_behavior": error_behavior},
+        "trigger_settings": {
+            "run_async": run_asynchronous,
+            "error_behavior": error_behavior,
+            **_own_settings(catch_up, limit, cors),
+        },
         "trigger_specification": trigger_spec,
         "trigger_arguments": None
         if trigger_arguments is None
@@ -137,6 +189,18 @@ def create_trigger(
         typer.echo(f"Failed to create trigger: {error}", err=True)
         raise
     print(f"Trigger {name} created successfully")
+
+
+def _own_settings(catch_up: str | None, limit: list[str], cors: list[str]) -> dict[str, object]:
+    """Return what was given of the settings that InfluxDB 3 Core does not have."""
+    from engine.model.limits import split_limits
+
+    given = {
+        "catch_up": catch_up,
+        "limits": split_limits(limit),
+        "cors": [] if cors == ["none"] else cors or None,
+    }
+    return {name: value for name, value in given.items() if value not in (None, {})}
 
 
 def _plugin(path: str | None, plugin_filename: str | None) -> str:

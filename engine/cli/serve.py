@@ -1,35 +1,20 @@
-"""`serve`: settings from options and environment, one engine, and its end by signal."""
+"""`serve`: settings from options and environment."""
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from engine.cli import checks
-from engine.cli.address import is_loopback, parse_bind, url
-from engine.cli.failures import CommandFailed
-
-if TYPE_CHECKING:
-    from engine.app import Engine
-    from engine.config import Config
+from engine.cli.address import is_loopback, parse_bind
+from engine.cli.server import run_server
 
 __all__ = ["serve"]
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SIGNAL_STATUS = 128  # plus its number, as a shell counts a program that a signal ended
-_LOOK_S = 0.25
 
 
 def serve(
@@ -127,113 +112,76 @@ def serve(
             help="Workers that one event may kill before it is given up.",
         ),
     ] = 3,
+    max_causes: Annotated[
+        int,
+        typer.Option(
+            envvar="BULKHEAD_MAX_CAUSES",
+            metavar="N",
+            min=1,
+            help="Runs that may cause each other by what they write.",
+        ),
+    ] = 16,
+    default_limit: Annotated[
+        list[str],
+        typer.Option(
+            envvar="BULKHEAD_DEFAULT_LIMIT",
+            metavar="NAME=VALUE",
+            callback=checks.default_limits,
+            help="What a run may use whose trigger does not say, as time=5m; may be repeated.",
+        ),
+    ] = [],  # noqa: B006  Typer makes a new list for each call
+    restrict_plugin_triggers_to: Annotated[
+        str | None,
+        typer.Option(
+            envvar="INFLUXDB3_RESTRICT_PLUGIN_TRIGGERS_TO",
+            metavar="KINDS",
+            callback=checks.kinds,
+            help="Kinds of triggers that may be created: wal, schedule, request; all if absent.",
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
 ) -> None:
     """Start the server.
 
     It runs until SIGINT or SIGTERM; a second signal ends it at once.
     """
-    chosen = _Chosen(
-        node_id=node_id or _own_node_id(),
-        data_dir=(data_dir or Path("~/.influxdb3")).expanduser().absolute(),
-        plugin_dir=plugin_dir.expanduser().absolute() if plugin_dir else None,
-        bind=parse_bind(http_bind),
-    )
+    host, port = parse_bind(http_bind)
+    data = (data_dir or Path("~/.influxdb3")).expanduser().absolute()
+    plugins = plugin_dir.expanduser().absolute() if plugin_dir else data / "plugins"
     settings: dict[str, object] = {
+        "node_id": node_id or _own_node_id(),
+        "data_dir": str(data),
+        "plugin_dir": str(plugins),
         "http": {
-            "bind_host": chosen.bind[0],
-            "bind_port": chosen.bind[1],
+            "bind_host": host,
+            "bind_port": port,
             "max_request_bytes": max_http_request_size,
             "without_auth": without_auth,
         },
         "wal": {"flush_interval_s": checks.seconds(wal_flush_interval)},
-        "workers": {"max_deaths": max_deaths},
+        "workers": {
+            "max_deaths": max_deaths,
+            "max_causes": max_causes,
+            **_own_limits(default_limit),
+            **_own_kinds(restrict_plugin_triggers_to),
+        },
         "sandbox": sandbox,
     }
     if hot_buffer_limit is not None:
         settings["storage"] = {"hot_buffer_bytes": checks.byte_count(hot_buffer_limit)}
-    _warn_when_open(chosen.bind[0])
-    _serve(chosen, settings, verbose=verbose)
+    _warn_when_open(host)
+    run_server(settings, verbose=verbose)
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    node_id: str
-    data_dir: Path
-    plugin_dir: Path | None
-    bind: tuple[str, int]
+def _own_limits(texts: list[str]) -> dict[str, object]:
+    from engine.model.limits import parse_limits, split_limits
 
-    @property
-    def plugins(self) -> Path:
-        return self.plugin_dir or self.data_dir / "plugins"
+    limit_s = parse_limits(split_limits(texts))
+    return {} if limit_s is None else {"run_timeout_s": limit_s}
 
 
-class _Signals:
-    """Remembers the first signal to stop; the second ends the process on the spot."""
-
-    def __init__(self) -> None:
-        self.has_come = False
-
-    def take(self, number: int, _frame: FrameType | None) -> None:
-        # Only a flag: a handler may interrupt whoever holds the lock of an event.
-        if self.has_come:
-            os._exit(_SIGNAL_STATUS + number)
-        self.has_come = True
-
-
-def _serve(chosen: _Chosen, settings: dict[str, object], *, verbose: bool) -> None:
-    with _signals() as signals:
-        from engine.app import Engine
-        from engine.config import Config
-        from engine.errors import EngineError
-        from engine.logs import set_up_logging
-
-        set_up_logging("DEBUG" if verbose else "INFO", sys.stderr)
-        try:
-            config = Config.from_mapping(
-                {
-                    "node_id": chosen.node_id,
-                    "data_dir": str(chosen.data_dir),
-                    "plugin_dir": str(chosen.plugins),
-                    **settings,
-                }
-            )
-            engine = Engine(config)
-            engine.start()
-        except (EngineError, OSError) as error:
-            raise CommandFailed(str(error)) from error
-        _run(engine, config, signals)
-
-
-def _run(engine: Engine, config: Config, signals: _Signals) -> None:
-    try:
-        if not signals.has_come:
-            print(_ready_line(engine.address, config), flush=True)
-        while not signals.has_come and not engine.wait(_LOOK_S):
-            pass
-    finally:
-        failure = engine.stop()
-    if failure is not None:
-        raise CommandFailed(failure)
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    signals = _Signals()
-    before = {number: signal.signal(number, signals.take) for number in _STOP_SIGNALS}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _ready_line(address: tuple[str, int], config: Config) -> str:
-    return (
-        f"Bulkhead {metadata.version('bulkhead-engine')} ready: {url(address)}  "
-        f"plugins: {config.plugin_dir}  data: {config.data_dir}  "
-        "sandbox: not in force (plugins are not confined)  tokens: not in force"
-    )
+def _own_kinds(text: str | None) -> dict[str, object]:
+    return {} if text is None else {"allowed_kinds": text.split(",")}
 
 
 def _own_node_id() -> str:

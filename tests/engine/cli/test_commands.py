@@ -13,7 +13,7 @@ from engine.catalog.commands import create_database
 from engine.cli.client import Client
 from engine.cli.failures import BadValue
 from engine.errors import Busy
-from engine.model.trigger import AllTablesSpec, ErrorBehavior, EverySpec, TriggerSettings
+from engine.model.trigger import AllTablesSpec, CatchUp, ErrorBehavior, EverySpec, TriggerSettings
 from tests.http_services import EdgeParts
 
 PATH_OPTION = ("--path", "p.py")
@@ -90,6 +90,29 @@ def test_trigger_is_created_with_all_options(at_server: Callable, parts: EdgePar
     assert trigger.disabled
 
 
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        (("--catch-up", "Skip"), TriggerSettings(catch_up=CatchUp.SKIP)),
+        (("--limit", "time=1m 30s"), TriggerSettings(time_limit_s=90.0)),
+        (("--limit", "time=1s", "--limit", "time=2s"), TriggerSettings(time_limit_s=2.0)),
+        (
+            ("--cors", "https://a", "--cors", "HTTP://b:80"),
+            TriggerSettings(cors=("https://a", "http://b:80")),
+        ),
+        (("--cors", "none"), TriggerSettings(cors=())),
+    ],
+)
+@pytest.mark.usefixtures("database")
+def test_settings_beyond_those_of_core_reach_the_server(
+    at_server: Callable, parts: EdgeParts, options: tuple, settings: TriggerSettings
+) -> None:
+    ended = at_server("create", "trigger", "-d", "db", *EVERY, *PATH_OPTION, *options, "mine")
+
+    assert ended.status == 0
+    assert parts.catalog.catalog.trigger_named("db", "mine").settings == settings
+
+
 @pytest.mark.usefixtures("database")
 def test_options_may_stand_behind_the_name(at_server: Callable, parts: EdgeParts) -> None:
     spec = ("--trigger-spec", "all-tables")
@@ -108,6 +131,10 @@ def test_options_may_stand_behind_the_name(at_server: Callable, parts: EdgeParts
         (("--trigger-spec", "now", *PATH_OPTION), 2, "error: invalid value 'now' for '--trigger"),
         ((*EVERY, *PATH_OPTION, "--trigger-arguments", "a"), 2, "error: invalid value 'a' for"),
         ((*EVERY, *PATH_OPTION, "--error-behavior", "x"), 2, "error: invalid value 'x' for"),
+        ((*EVERY, *PATH_OPTION, "--catch-up", "x"), 2, "error: invalid value 'x' for '--catch-up"),
+        ((*EVERY, *PATH_OPTION, "--limit", "time=x"), 2, "error: invalid value 'time=x' for '--li"),
+        ((*EVERY, *PATH_OPTION, "--limit", "cpu=1"), 2, "error: invalid value 'cpu=1' for '--limi"),
+        ((*EVERY, *PATH_OPTION, "--cors", "x"), 2, "error: invalid value 'x' for '--cors <ORIGIN>"),
         (
             (*EVERY, *PATH_OPTION, "--plugin-filename", "q"),
             2,

@@ -68,6 +68,13 @@ def test_version_is_told(bulkhead: Callable, flag: str) -> None:
         (["serve", "--wal-flush-interval", "1"], "invalid value '1' for '--wal-flush-interval"),
         (["serve", "--wal-flush-interval", "0s"], "invalid value '0s' for '--wal-flush-interval"),
         (["serve", "--hot-buffer-limit", "50%"], "invalid value '50%' for '--hot-buffer-limit"),
+        (["serve", "--default-limit", "time=2d"], "invalid value 'time=2d' for '--default-limit"),
+        (["serve", "--default-limit", "5m"], "invalid value '5m' for '--default-limit <NAME=VA"),
+        (["serve", "--max-causes", "0"], "invalid value for '--max-causes'"),
+        (
+            ["serve", "--restrict-plugin-triggers-to", "wal,cron"],
+            "invalid value 'cron' for '--restrict-plugin-triggers-to <KINDS>'",
+        ),
         (["serve", "--node-id", "../x"], "invalid value '../x' for '--node-id <NODE_ID>'"),
         (["show", "system", "summary"], "the following required arguments were not provided:"),
     ],
