@@ -10,8 +10,9 @@ snapshot is taken in the pool's thread, so a query sees all that was there when 
 
 from __future__ import annotations
 
+import logging
 import threading
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, wait
 from functools import partial
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from engine.clock import Clock, SystemClock
 from engine.errors import Busy, Stopping
 from engine.query.executor import Limits, QuerySnapshot, TableSnapshot, execute
 from engine.query.mentions import Mentions
+from engine.query.pool import DaemonPool
 from engine.query.pruning import TimeRange, rows_within
 from engine.query.query_log import QueryLog, QueryRecord
 from engine.query.rewrite import Params, rewrite
@@ -29,6 +31,8 @@ from engine.query.system_tables import SystemTables
 from engine.storage.buffer import HotBuffer
 
 __all__ = ["QueryService"]
+
+log = logging.getLogger(__name__)
 
 
 class QueryService:
@@ -56,7 +60,7 @@ class QueryService:
         self._lock = threading.Lock()
         self._pending: set[Future[pa.Table]] = set()
         self._is_stopped = False
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="query")
+        self._pool: DaemonPool[pa.Table] = DaemonPool(workers, "query")
 
     def __repr__(self) -> str:
         """Describe the service in a sentence."""
@@ -98,8 +102,11 @@ class QueryService:
         """Do as `submit` and wait for the result; not to be called from the pool."""
         return self.submit(database, sql, params).result()
 
-    def stop(self, timeout_s: float = 10.0) -> bool:
+    def stop(self, timeout_s: float = 1.0) -> bool:
         """Refuse new queries, drop those that wait, and wait for those that run.
+
+        Nobody is left who could take a result, so the wait is short; what runs on then ends with
+        the process.
 
         Returns:
             Whether all have ended within the limit.
@@ -107,8 +114,11 @@ class QueryService:
         with self._lock:
             self._is_stopped = True
             pending = set(self._pending)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        return not wait(pending, timeout_s).not_done
+        self._pool.stop()
+        running = wait(pending, timeout_s).not_done
+        if running:
+            log.warning("queries are still running at the end", extra={"queries": len(running)})
+        return not running
 
     def _execute(self, record: QueryRecord, database: str, sql: str, params: Params) -> pa.Table:
         self._log.taken(record)
