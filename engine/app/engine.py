@@ -26,6 +26,7 @@ from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
 from engine.http.server import HttpServer
 from engine.query.rows import to_csv, to_json, to_jsonl, to_parquet, to_pretty
+from engine.workers.descriptors import raise_limit
 
 __all__ = ["Engine"]
 
@@ -71,6 +72,7 @@ class Engine:
             EngineError, OSError: something else that the server needs cannot be had.
         """
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        raise_limit()
         with ExitStack() as closing:
             state = DurableState(self._config, self._crashed, closing)
             state.recover()

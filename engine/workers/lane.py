@@ -18,6 +18,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from engine.errors import ProtocolFault
+from engine.workers.descriptors import require_room
 from engine.workers.nudge import Nudge
 from engine.workers.process import WorkerProcess
 from worker.wire import (
@@ -208,6 +209,7 @@ class Lane:
 
 
 def _bound_socket(context: Context, endpoint: str) -> zmq.Socket[bytes]:
+    require_room()
     socket: zmq.Socket[bytes] | None = None
     try:
         socket = context.socket(zmq.PAIR)
