@@ -18,8 +18,9 @@ from engine.catalog.state import Catalog, Database
 from engine.logs import LogRing
 from engine.model.names import INTERNAL_DATABASE
 from engine.model.schema import TIME, ColumnType
-from engine.model.spec import spec_json
 from engine.query.mentions import Mentions
+from engine.query.server_tables import GENERATIONS, TOKENS, node_table
+from engine.query.trigger_tables import trigger_table
 
 __all__ = ["Provider", "SystemTables"]
 
@@ -37,15 +38,18 @@ class SystemTables:
 
     def __init__(self, logs: LogRing) -> None:
         self._registered: dict[str, _Registered] = {}
-        self.register("processing_engine_triggers", _triggers)
+        self.register("processing_engine_triggers", trigger_table(dict))
         self.register("processing_engine_trigger_arguments", _arguments)
         self.register("processing_engine_logs", lambda _catalog, _database: _logs(logs))
         self.register("influxdb_schema", _columns)
-        self.register("last_caches", lambda _catalog, _database: _LAST_CACHES.empty_table())
-        self.register("distinct_caches", lambda _catalog, _database: _DISTINCT_CACHES.empty_table())
-        self.register("parquet_files", lambda _catalog, _database: _PARQUET_FILES.empty_table())
+        self.register("last_caches", _empty(_LAST_CACHES))
+        self.register("distinct_caches", _empty(_DISTINCT_CACHES))
+        self.register("parquet_files", _empty(_PARQUET_FILES))
         self.register("databases", _databases, internal_only=True)
         self.register("tables", _tables, internal_only=True)
+        self.register("nodes", node_table(None), internal_only=True)
+        for name, schema in (("tokens", TOKENS), ("generation_durations", GENERATIONS)):
+            self.register(name, _empty(schema), internal_only=True)
 
     def register(self, name: str, provider: Provider, *, internal_only: bool = False) -> None:
         """Add a table, or replace one.
@@ -76,15 +80,6 @@ def _needed(name: str, of: pa.DataType) -> pa.Field:
 _TEXT, _COUNT, _NUMBER = pa.utf8(), pa.uint64(), pa.int64()
 _VIEW, _VIEWS, _IDS = pa.string_view(), pa.list_(pa.string_view()), pa.list_(pa.uint16())
 
-_TRIGGERS = pa.schema(
-    [
-        _needed("trigger_name", _TEXT),
-        _needed("plugin_filename", _TEXT),
-        _needed("trigger_specification", _TEXT),
-        _needed("disabled", pa.bool_()),
-        _needed("error_behavior", _TEXT),
-    ]
-)
 _ARGUMENTS = pa.schema(
     [
         _needed("trigger_name", _TEXT),
@@ -166,12 +161,8 @@ _KINDS = {
 }
 
 
-def _triggers(catalog: Catalog, database: Database) -> pa.Table:
-    rows = [
-        (t.name, t.plugin, spec_json(t.spec), t.disabled, t.settings.error_behavior.value)
-        for t in catalog.triggers_of(database.id)
-    ]
-    return _table(_TRIGGERS, rows)
+def _empty(schema: pa.Schema) -> Provider:
+    return lambda _catalog, _database: schema.empty_table()
 
 
 def _arguments(catalog: Catalog, database: Database) -> pa.Table:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 import pyarrow as pa
 import pytest
 
@@ -14,11 +16,13 @@ from engine.catalog.state import Catalog
 from engine.logs import LogRing
 from engine.model.schema import Column, ColumnType
 from engine.model.spec import AllTablesSpec, EverySpec
-from engine.model.trigger import ErrorBehavior, Trigger, TriggerSettings
+from engine.model.trigger import CatchUp, ErrorBehavior, Trigger, TriggerSettings
 from engine.query.mentions import Mentions
+from engine.query.server_tables import Node, node_table
 from engine.query.system_tables import SystemTables
+from engine.query.trigger_tables import trigger_table
 
-SETTINGS = TriggerSettings(error_behavior=ErrorBehavior.RETRY)
+SETTINGS = TriggerSettings(True, ErrorBehavior.RETRY, CatchUp.ALL, 2.5, ("https://a", "https://b"))
 CHANGES: list[Change] = [
     CreateDatabase(1, "db", 5),
     CreateTable(2, 1, "cpu", (Column("host", ColumnType.TAG), Column("Used", ColumnType.FLOAT))),
@@ -42,10 +46,52 @@ def rows(name: str, database: str = "db") -> list[tuple[object, ...]]:
 
 def test_triggers_show_their_specification_as_json() -> None:
     assert rows("processing_engine_triggers") == [
-        ("t1", "a.py", '"all_tables_wal_write"', False, "retry"),
-        ("t2", "gh:b", '{"every":{"duration":{"secs":10,"nanos":0}}}', True, "log"),
+        (
+            *("t1", "a.py", '"all_tables_wal_write"', False, "retry"),
+            *(True, "all", 2.5, "https://a,https://b", "broken"),
+        ),
+        (
+            *("t2", "gh:b", '{"every":{"duration":{"secs":10,"nanos":0}}}', True, "log"),
+            *(False, "one", None, "*", "disabled"),
+        ),
     ]
     assert rows("processing_engine_triggers", "other") == []
+
+
+@pytest.mark.parametrize(
+    ("phase", "state"),
+    [
+        ("starting", "starting"),
+        ("ready", "ready"),
+        ("running", "running"),
+        ("committing", "running"),
+        ("pausing", "paused"),
+        ("ended", "broken"),
+    ],
+)
+def test_a_trigger_shows_what_it_does(phase: str, state: str) -> None:
+    provide = trigger_table(lambda: {3: phase, 4: "ended"})
+
+    shown = provide(CATALOG, CATALOG.database("db")).column("state").to_pylist()
+
+    assert shown == [state, "disabled"]
+
+
+def test_the_server_is_one_node() -> None:
+    node = Node("node0", "5a6b", 2, 1_700_000_000_000)
+
+    [row] = node_table(node)(CATALOG, CATALOG.database("_internal")).to_pylist()
+
+    assert row["updated_at"] == datetime(2023, 11, 14, 22, 13, 20)  # noqa: DTZ001  as upstream
+    assert {name: value for name, value in row.items() if name != "updated_at"} == {
+        "node_id": "node0",
+        "node_catalog_id": 0,
+        "instance_id": "5a6b",
+        "mode": ["core"],
+        "core_count": 2,
+        "state": "running",
+        "cli_params": None,
+    }
 
 
 def test_each_argument_is_a_row() -> None:
@@ -83,6 +129,13 @@ def test_databases_and_tables_stand_in_the_internal_database() -> None:
     assert rows("tables", "_internal") == [("db", "cpu", 3, "host", 0, 0, False, None)]
     with pytest.raises(KeyError):
         table("databases")
+
+
+@pytest.mark.parametrize("name", ["nodes", "tokens", "generation_durations"])
+def test_tables_about_the_server_stand_in_the_internal_database_only(name: str) -> None:
+    assert table(name, "_internal").num_rows == 0
+    with pytest.raises(KeyError):
+        table(name)
 
 
 @pytest.mark.parametrize(

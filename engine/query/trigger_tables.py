@@ -1,0 +1,76 @@
+"""The table `system.processing_engine_triggers`: what the catalog says, and what goes on.
+
+The first five columns are those of InfluxDB 3 Core. The state comes from whoever runs the
+triggers; without such a source, every trigger that is enabled counts as broken.
+
+Threads: the provider may be called from any, and so must be what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pyarrow as pa
+
+from engine.catalog.state import Catalog, Database
+from engine.model.spec import spec_json
+from engine.model.trigger import Trigger
+
+__all__ = ["trigger_table"]
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("trigger_name", pa.utf8(), nullable=False),
+        pa.field("plugin_filename", pa.utf8(), nullable=False),
+        pa.field("trigger_specification", pa.utf8(), nullable=False),
+        pa.field("disabled", pa.bool_(), nullable=False),
+        pa.field("error_behavior", pa.utf8(), nullable=False),
+        pa.field("run_async", pa.bool_(), nullable=False),
+        pa.field("catch_up", pa.utf8(), nullable=False),
+        pa.field("time_limit_s", pa.float64()),
+        pa.field("cors", pa.utf8(), nullable=False),
+        pa.field("state", pa.utf8(), nullable=False),
+    ]
+)
+# What goes on between two waits is one to whoever looks from outside.
+_STATES = {"committing": "running", "pausing": "paused", "ended": "broken"}
+
+
+def trigger_table(
+    phases: Callable[[], Mapping[int, str]],
+) -> Callable[[Catalog, Database], pa.Table]:
+    """Return the provider of the table.
+
+    Args:
+        phases: tells what each running trigger does, by trigger id.
+    """
+
+    def provide(catalog: Catalog, database: Database) -> pa.Table:
+        now = phases()
+        rows = [_row(trigger, now) for trigger in catalog.triggers_of(database.id)]
+        return pa.Table.from_pylist(rows, _SCHEMA)
+
+    return provide
+
+
+def _row(trigger: Trigger, phases: Mapping[int, str]) -> dict[str, object]:
+    settings = trigger.settings
+    return {
+        "trigger_name": trigger.name,
+        "plugin_filename": trigger.plugin,
+        "trigger_specification": spec_json(trigger.spec),
+        "disabled": trigger.disabled,
+        "error_behavior": settings.error_behavior.value,
+        "run_async": settings.run_async,
+        "catch_up": settings.catch_up.value,
+        "time_limit_s": settings.time_limit_s,
+        "cors": ",".join(settings.cors),
+        "state": _state(trigger, phases),
+    }
+
+
+def _state(trigger: Trigger, phases: Mapping[int, str]) -> str:
+    if trigger.disabled:
+        return "disabled"
+    phase = phases.get(trigger.id, "ended")
+    return _STATES.get(phase, phase)
