@@ -8,7 +8,6 @@ worker; they are never decoded here. Nothing outlives the server. Any thread may
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.clock import Clock
@@ -95,49 +94,56 @@ class GlobalCache:
 
 
 class Mirror:
-    """One trigger's own namespace; used by the thread that drives its worker.
+    """One trigger's own namespace; `_lock` guards all fields, since its lanes share it.
 
-    `live` names the keys whose values exist only inside the worker.
+    `_live` names the keys whose values exist only inside the worker.
     """
 
     def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
         self._max_bytes = max_bytes
+        self._lock = threading.Lock()
         self._values: dict[str, CachedValue] = {}
         self._bytes = 0
-        self.live: set[str] = set()
+        self._live: set[str] = set()
 
     def store(self, key: str, value: bytes, expires_ns: int | None) -> None:
         """Keep a value's bytes; beyond the limit the key is only noted as live."""
-        self.forget(key)
-        if self._bytes + len(key) + len(value) > self._max_bytes:
-            self.live.add(key)
-            return
-        self._values[key] = CachedValue(value, expires_ns)
-        self._bytes += len(key) + len(value)
+        with self._lock:
+            self._drop(key)
+            if self._bytes + len(key) + len(value) > self._max_bytes:
+                self._live.add(key)
+                return
+            self._values[key] = CachedValue(value, expires_ns)
+            self._bytes += len(key) + len(value)
 
     def note_live(self, key: str) -> None:
         """Note that a key's value cannot be mirrored."""
-        self.forget(key)
-        self.live.add(key)
+        with self._lock:
+            self._drop(key)
+            self._live.add(key)
 
     def forget(self, key: str) -> None:
         """Drop a key."""
-        self.live.discard(key)
-        old = self._values.pop(key, None)
-        if old is not None:
-            self._bytes -= len(key) + len(old.value)
+        with self._lock:
+            self._drop(key)
 
     def take_lost(self) -> list[str]:
         """Return and forget the keys that died with the worker, sorted."""
-        lost = sorted(self.live)
-        self.live.clear()
-        return lost
+        with self._lock:
+            lost = sorted(self._live)
+            self._live.clear()
+            return lost
 
-    def unexpired(self, now_ns: int) -> Iterator[tuple[str, CachedValue]]:
-        """Yield what a new worker gets back."""
-        for key, value in self._values.items():
-            if not _is_expired(value, now_ns):
-                yield key, value
+    def unexpired(self, now_ns: int) -> list[tuple[str, CachedValue]]:
+        """Return what a new worker gets back."""
+        with self._lock:
+            return [(k, v) for k, v in self._values.items() if not _is_expired(v, now_ns)]
+
+    def _drop(self, key: str) -> None:
+        self._live.discard(key)
+        old = self._values.pop(key, None)
+        if old is not None:
+            self._bytes -= len(key) + len(old.value)
 
 
 def _is_expired(value: CachedValue, now_ns: int) -> bool:

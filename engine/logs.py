@@ -69,6 +69,7 @@ class LogLines(NamedTuple):
     trigger_names: list[str]
     levels: list[str]
     texts: list[str]
+    run_ids: list[str]
 
 
 class LogRing:
@@ -81,28 +82,30 @@ class LogRing:
     def __init__(self, capacity: int = _CAPACITY) -> None:
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._lines: deque[tuple[int, str, str, str]] = deque()
+        self._lines: deque[tuple[int, str, str, str, str]] = deque()
         self._chars = 0
 
     def __repr__(self) -> str:
         """Describe the ring in a sentence."""
         return f"<LogRing: {len(self._lines)} of {self._capacity} lines>"
 
-    def add(self, time_ns: int, trigger_name: str, level: str, text: str) -> None:
-        """Record a line."""
+    def add(
+        self, time_ns: int, trigger_name: str, level: str, text: str, run_id: str = ""
+    ) -> None:
+        """Record a line; `run_id` is empty for one that belongs to no run."""
         text = _cut(text)
         with self._lock:
-            self._lines.append((time_ns, trigger_name, level, text))
+            self._lines.append((time_ns, trigger_name, level, text, run_id))
             self._chars += len(text)
             while len(self._lines) > self._capacity or self._chars > _MAX_RING_CHARS:
-                self._chars -= len(self._lines.popleft()[-1])
+                self._chars -= len(self._lines.popleft()[3])
 
     def rows(self) -> LogLines:
         """Return a copy of all lines, as columns."""
         with self._lock:
             lines = list(self._lines)
-        times_ns, trigger_names, levels, texts = zip(*lines, strict=True) if lines else ((),) * 4
-        return LogLines(list(times_ns), list(trigger_names), list(levels), list(texts))
+        columns = zip(*lines, strict=True) if lines else ((),) * len(LogLines._fields)
+        return LogLines(*map(list, columns))
 
 
 def _facts(record: logging.LogRecord) -> list[str]:

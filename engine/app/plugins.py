@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,25 +16,30 @@ from engine.catalog.commands import disable_trigger
 from engine.clock import SystemClock
 from engine.config import Config
 from engine.errors import EngineError, UserError
+from engine.ingest.history import RunHistory
+from engine.ingest.internal import DEAD_LETTERS, RUNS, InternalTables
 from engine.ingest.transaction import PluginWriter
 from engine.logs import LogRing
 from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger
 from engine.plugins.source import PluginFolder
 from engine.query.executor import Limits
+from engine.query.history_tables import DEAD_LETTER_COLUMNS, RUN_COLUMNS, internal_provider
+from engine.query.server_tables import Node, node_table
 from engine.query.system_tables import SystemTables
 from engine.query.tables import QueryService
+from engine.query.trigger_tables import trigger_table
 from engine.service import CrashHandler
 from engine.triggers.definitions import TriggerDefinitions
 from engine.triggers.requests import RequestRouter
 from engine.triggers.scheduler import Scheduler
 from engine.workers.assembly import Site
+from engine.workers.assignment import Shared
 from engine.workers.callbacks import Callbacks
 from engine.workers.conversation import RunLimits
 from engine.workers.lane import Context
 from engine.workers.premises import Premises
 from engine.workers.registry import Registry
 from engine.workers.runs import EventEncoder
-from engine.workers.supervisor import Shared
 
 __all__ = ["PluginServices"]
 
@@ -54,10 +61,15 @@ class PluginServices:
         self._state = state
         self._closing = closing
         ring = LogRing()
+        internal = InternalTables(state.catalog)
+        self.history = RunHistory(internal, state.writer, on_crash)
+        tables = _system_tables(ring, state, clock)
+        tables.register("processing_engine_triggers", trigger_table(self._phases))
+        tables.register("nodes", node_table(_node(config, clock)), internal_only=True)
         self.queries = QueryService(
             state.catalog,
             state.buffer,
-            SystemTables(ring),
+            tables,
             config.query.workers,
             config.query.max_pending,
             limits=Limits(max_bytes=config.query.max_result_bytes),
@@ -77,6 +89,8 @@ class PluginServices:
                     writer=PluginWriter(state.writer),
                     encoder=EventEncoder(),
                     clock=clock,
+                    internal=internal,
+                    history=self.history,
                     persist_disabled=self._persist_disabled,
                 ),
                 ring=ring,
@@ -103,6 +117,8 @@ class PluginServices:
         progress = self._state.log.checkpoint()
         for trigger_id in {*progress.positions, *progress.ticks} - catalog.triggers.keys():
             self._state.log.forget(trigger_id)  # deleted right before the last end
+        self.history.start()
+        self._closing.callback(self.history.stop)
         self._closing.callback(self.registry.stop_all)
         self.registry.start_all(progress.positions, progress.ticks)
         for database in catalog.databases.values():
@@ -113,6 +129,9 @@ class PluginServices:
         for trigger in catalog.triggers.values():
             if not trigger.disabled and isinstance(trigger.spec, CronSpec | EverySpec):
                 self.scheduler.add(trigger.id, trigger.spec)
+
+    def _phases(self) -> dict[int, str]:
+        return {s.trigger.id: s.phase.value for s in self.registry.supervisors()}
 
     def _announce_due(self, trigger_id: int, due_ns: int) -> None:
         self.registry.announce_due(trigger_id, due_ns)
@@ -126,6 +145,18 @@ class PluginServices:
             log.info("trigger was deleted meanwhile", extra={"trigger": trigger.name})
         except EngineError:
             log.exception("trigger could not be disabled", extra={"trigger": trigger.name})
+
+
+def _system_tables(ring: LogRing, state: DurableState, clock: SystemClock) -> SystemTables:
+    tables = SystemTables(ring)
+    for name, columns in ((RUNS, RUN_COLUMNS), (DEAD_LETTERS, DEAD_LETTER_COLUMNS)):
+        tables.register(name, internal_provider(state.buffer, clock, name, columns))
+    return tables
+
+
+def _node(config: Config, clock: SystemClock) -> Node:
+    cores = os.cpu_count() or 1
+    return Node(config.node_id, str(uuid.uuid4()), cores, clock.now_ns() // 1_000_000)
 
 
 def _premises(config: Config, closing: ExitStack) -> Premises:

@@ -114,6 +114,10 @@ class DeadLetter:
     error: str | None = None
     event: str | None = None
 
+    def in_state(self, state: str) -> DeadLetter:
+        """Return the row that changes the letter's state and nothing else."""
+        return DeadLetter(self.time, self.database, self.trigger_name, self.id, state)
+
 
 _TAG, _TEXT, _INTEGER = ColumnType.TAG, ColumnType.STRING, ColumnType.INTEGER
 _EVENT_COLUMNS = {

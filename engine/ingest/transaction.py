@@ -63,14 +63,22 @@ class PluginWriter:
         return self._writer.commit(entry)
 
     def commit_run(
-        self, who: RunIdentity, lines: Sequence[BufferedLines], progress: Progress | None
-    ) -> None:
+        self,
+        who: RunIdentity,
+        lines: Sequence[BufferedLines],
+        progress: Progress | None,
+        extra: tuple[TableRows, ...] = (),
+    ) -> int:
         """Commit a finished run and wait until it is durable.
 
         Args:
             who: the run.
             lines: what it buffered, in order.
             progress: the trigger's new position or tick; None for a request.
+            extra: rows of our own that come with it.
+
+        Returns:
+            How many rows the run has written.
 
         Raises:
             WriteRefused: a line or a database name is not accepted; nothing is committed.
@@ -79,10 +87,10 @@ class PluginWriter:
         tables: list[TableRows] = []
         for part in _by_database(who, lines):
             tables += self._prepare(who, part, "error writing back lines to {}: ").tables
-        if not tables and progress is None:
-            return
-        entry = RunEntry(who.run, who.database_id, who.causes, progress, tuple(tables))
-        self._writer.commit(entry).result()
+        if tables or extra or progress is not None:
+            entry = RunEntry(who.run, who.database_id, who.causes, progress, (*tables, *extra))
+            self._writer.commit(entry).result()
+        return sum(table.rows.num_rows for table in tables)
 
     def _prepare(self, who: RunIdentity, lines: BufferedLines, context: str) -> Prepared:
         database = lines.database if lines.database is not None else who.database

@@ -93,6 +93,7 @@ _LOGS = pa.schema(
         _needed("trigger_name", _TEXT),
         _needed("log_level", _TEXT),
         _needed("log_text", _TEXT),
+        _needed("run_id", _TEXT),
     ]
 )
 _COLUMNS = pa.schema(

@@ -15,6 +15,7 @@ from engine.clock import Clock
 from engine.config import WorkersConfig
 from engine.logs import LogRing
 from engine.model.catch_up import Turn
+from engine.model.entry import Position
 from engine.model.trigger import (
     AllTablesSpec,
     CronSpec,
@@ -27,20 +28,16 @@ from engine.model.trigger import (
 )
 from engine.plugins.source import PluginFolder
 from engine.workers import moves
+from engine.workers.assignment import Assignment, Shared
 from engine.workers.callbacks import Callbacks
-from engine.workers.inbox import (
-    Inbox,
-    LogSlice,
-    RequestInbox,
-    ScheduleInbox,
-    WalInbox,
-    table_batches,
-)
-from engine.workers.nudge import Nudge
+from engine.workers.inbox import Inbox, RequestInbox
+from engine.workers.nudge import Nudge, Nudges
 from engine.workers.premises import Premises
+from engine.workers.schedule_inbox import ScheduleInbox
 from engine.workers.spawn import Spawner
-from engine.workers.supervisor import Assignment, Shared, Supervisor
+from engine.workers.supervisor import Supervisor
 from engine.workers.triggerlog import TriggerLog
+from engine.workers.wal_inbox import LogSlice, WalInbox, table_batches
 
 __all__ = ["RowsSlice", "Site", "SupervisorMaker"]
 
@@ -74,6 +71,7 @@ class ReadRows(Protocol):
         table_ids: frozenset[int] | None,
         max_rows: int,
         max_bytes: int,
+        until: int | None,
     ) -> RowsSlice:
         """Return rows of the entries from `position` on, within the limits."""
         ...
@@ -100,7 +98,7 @@ class SupervisorMaker:
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    def make(self, trigger: Trigger, position: int | None, tick_ns: int | None) -> Supervisor:
+    def make(self, trigger: Trigger, position: Position | None, tick_ns: int | None) -> Supervisor:
         """Make the supervisor of a trigger; see `Registry.start`.
 
         Raises:
@@ -109,16 +107,21 @@ class SupervisorMaker:
         site = self._site
         code = site.plugins.open(trigger.plugin)
         database = site.catalog.catalog.database_by_id(trigger.database_id).name
-        trigger_log = TriggerLog(site.ring, site.clock, trigger.name, kind(trigger.spec))
-        nudge = Nudge()
+        nudges = [Nudge() for _ in range(self._lanes(trigger))]
+        log_of = functools.partial(
+            TriggerLog, site.ring, site.clock, trigger.name, kind(trigger.spec)
+        )
         return Supervisor(
             Assignment(trigger, database, code, self._policy(trigger)),
-            self._inbox(trigger, nudge, trigger_log, position=position, tick_ns=tick_ns),
-            nudge,
+            self._inbox(trigger, Nudges(nudges), log_of(), position=position, tick_ns=tick_ns),
+            nudges,
             spawner=Spawner(site.premises, site.callbacks, trigger, database),
-            trigger_log=trigger_log,
+            log_of=log_of,
             shared=site.shared,
         )
+
+    def _lanes(self, trigger: Trigger) -> int:
+        return self._site.config.async_lanes if trigger.settings.run_async else 1
 
     def _policy(self, trigger: Trigger) -> moves.Policy:
         return moves.Policy(
@@ -131,16 +134,16 @@ class SupervisorMaker:
     def _inbox(
         self,
         trigger: Trigger,
-        nudge: Nudge,
+        nudge: Nudges,
         trigger_log: TriggerLog,
         *,
-        position: int | None,
+        position: Position | None,
         tick_ns: int | None,
     ) -> Inbox:
         match trigger.spec:
             case AllTablesSpec() | TableSpec():
                 return WalInbox(
-                    max(trigger.start, position or 0),
+                    Position(trigger.start).joined(position or Position(0)),
                     functools.partial(self._read, trigger),
                     nudge,
                     max_causes=self._site.config.max_causes,
@@ -161,7 +164,7 @@ class SupervisorMaker:
             case _:
                 assert_never(trigger.spec)
 
-    def _read(self, trigger: Trigger, position: int) -> LogSlice:
+    def _read(self, trigger: Trigger, position: int, until: int | None) -> LogSlice:
         catalog = self._site.catalog.catalog
         config = self._site.config
         found = self._site.read_rows(
@@ -170,6 +173,7 @@ class SupervisorMaker:
             _table_ids(catalog, trigger),
             config.max_event_rows,
             config.max_event_bytes,
+            until,
         )
         tables = table_batches(found.tables, _namer(catalog))
         return LogSlice(found.end, tables, found.causes)

@@ -104,8 +104,8 @@ class Conversation:
         self._output: RunOutput | None = None
         lane.attach(process, nudge)
 
-    def greet(self, token: bytes, now_ns: int) -> None:
-        """Bring a fresh worker to rest and give it its cache back.
+    def greet(self, token: bytes, now_ns: int | None) -> None:
+        """Bring a fresh worker to rest and give it back what of its cache lives at a time, if any.
 
         Raises:
             GreetingFailed: it ended, was too slow, or is not the one that was started.
@@ -114,7 +114,7 @@ class Conversation:
         deadline_s = time.monotonic() + self._limits.start_s
         try:
             self._lane.check_hello(self._next(deadline_s), token)
-            values = tuple(self._mirror.unexpired(now_ns))
+            values = [] if now_ns is None else self._mirror.unexpired(now_ns)
             self._lane.send(wire.Welcome(API_VERSION, len(values)))
             for key, cached in values:
                 self._lane.send(wire.Restore(key, cached.value, cached.expires_ns))

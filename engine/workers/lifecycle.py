@@ -27,8 +27,10 @@ from engine.workers.moves import (
     CommitFailed,
     CommitRefused,
     Committed,
+    Displaced,
     Effect,
     End,
+    GivenUp,
     GiveUpEvent,
     Happening,
     KillWorker,
@@ -69,6 +71,8 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
             return _start_failed(state, reason)
         case WorkerLost(reason, was_stable):
             return _lost(replace(state, crashes=0) if was_stable else state, reason)
+        case Displaced():
+            return _proceed(replace(state, has_worker=False), KillWorker())
         case WorkArrived():
             return _proceed(replace(state, has_event=True, failures=0, deaths=0))
         case CodeChanged():
@@ -90,12 +94,12 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
             assert_never(happening)
 
 
-def _proceed(state: State) -> Step:
+def _proceed(state: State, *effects: Effect) -> Step:
     if not state.has_worker:
-        return Step(replace(state, phase=Phase.STARTING), (), Spawn())
+        return Step(replace(state, phase=Phase.STARTING), effects, Spawn())
     if state.has_event:
-        return Step(replace(state, phase=Phase.RUNNING), (), RunEvent())
-    return Step(replace(state, phase=Phase.READY), (), AwaitWork())
+        return Step(replace(state, phase=Phase.RUNNING), effects, RunEvent())
+    return Step(replace(state, phase=Phase.READY), effects, AwaitWork())
 
 
 def _start_failed(state: State, reason: str) -> Step:
@@ -151,8 +155,9 @@ def _failed(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
     if policy.error_behavior is ErrorBehavior.LOG:
         return _pass_over(state, (record,))
     if failures >= policy.max_attempts:
-        given_up = RecordError(f"event given up after {failures} attempts")
-        return _pass_over(state, (record, given_up))
+        text_of_end = f"event given up after {failures} attempts"
+        given_up = GivenUp(outcome, text, failures + state.deaths)
+        return _pass_over(state, (record, RecordError(text_of_end)), given_up)
     pausing = replace(state, phase=Phase.PAUSING, failures=failures)
     return Step(pausing, (record,), Pause(failures + 1))
 
@@ -165,14 +170,15 @@ def _died(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
         return Step(pausing, (*effects, GiveUpEvent(outcome)), Pause(counted.crashes))
     if counted.deaths < policy.max_deaths:
         return Step(replace(counted, phase=Phase.PAUSING), effects, Pause(counted.crashes))
-    given_up = RecordError(f"event given up: it ended the worker {counted.deaths} times")
+    record = RecordError(f"event given up: it ended the worker {counted.deaths} times")
     if policy.error_behavior is ErrorBehavior.DISABLE:
-        return _disable(counted, (*effects, given_up))
-    return _pass_over(counted, (*effects, given_up))
+        return _disable(counted, (*effects, record))
+    given_up = GivenUp(outcome, text, counted.deaths + counted.failures)
+    return _pass_over(counted, (*effects, record), given_up)
 
 
-def _pass_over(state: State, effects: tuple[Effect, ...]) -> Step:
-    return Step(replace(state, phase=Phase.COMMITTING), effects, Commit(None))
+def _pass_over(state: State, effects: tuple[Effect, ...], given_up: GivenUp | None = None) -> Step:
+    return Step(replace(state, phase=Phase.COMMITTING), effects, Commit(None, given_up))
 
 
 def _disable(state: State, effects: tuple[Effect, ...]) -> Step:

@@ -19,9 +19,11 @@ __all__ = [
     "CommitFailed",
     "CommitRefused",
     "Committed",
+    "Displaced",
     "Effect",
     "End",
     "GiveUpEvent",
+    "GivenUp",
     "Happening",
     "KillWorker",
     "Pause",
@@ -128,6 +130,11 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Displaced:
+    """The worker was stopped because of another lane; what was in hand is not to blame."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkArrived:
     """An event is in hand."""
 
@@ -174,6 +181,7 @@ Happening = (
     | Started
     | StartFailed
     | WorkerLost
+    | Displaced
     | WorkArrived
     | CodeChanged
     | Ran
@@ -225,6 +233,15 @@ Effect = RecordError | KillWorker | GiveUpEvent | RefuseWaiting | PersistDisable
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Why an event is run no more: the last failure, and how many runs there were."""
+
+    outcome: Outcome
+    text: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spawn:
     """Start a worker; answers Started, StartFailed or Unwanted."""
 
@@ -243,10 +260,12 @@ class RunEvent:
 class Commit:
     """Commit the event in hand; answers Committed, CommitRefused or CommitFailed.
 
-    `result` is None for an event that is passed over: only the progress is committed.
+    `result` is None for an event that is passed over: only the progress is committed. With
+    `given_up` the event is kept as a dead letter.
     """
 
     result: Succeeded | None
+    given_up: GivenUp | None = None
 
 
 @dataclass(frozen=True, slots=True)

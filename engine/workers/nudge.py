@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Sequence
 
-__all__ = ["Nudge"]
+__all__ = ["Nudge", "Nudges"]
 
 
 class Nudge:
@@ -40,3 +41,15 @@ class Nudge:
             descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+class Nudges:
+    """The nudges of several lanes, signalled as one; any thread."""
+
+    def __init__(self, nudges: Sequence[Nudge]) -> None:
+        self._nudges = tuple(nudges)
+
+    def signal(self) -> None:
+        """Signal every lane: which of them is free is known to none."""
+        for nudge in self._nudges:
+            nudge.signal()

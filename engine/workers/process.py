@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Launch:
 
 
 class WorkerProcess:
-    """A running worker; made and used by the one thread that drives it."""
+    """A running worker; made by the thread that drives its first lane, used by all its lanes."""
 
     def __init__(self, launch: Launch, label: str) -> None:
         """Start the process.
@@ -66,6 +67,7 @@ class WorkerProcess:
         self._label = label
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._partial = b""
+        self._reading = threading.Lock()  # of several lanes, any may take what was printed
         document = os.memfd_create("launch", os.MFD_CLOEXEC)
         self.output, printing_end = os.pipe2(os.O_CLOEXEC)
         try:
@@ -88,6 +90,10 @@ class WorkerProcess:
 
     def read_output(self) -> bool:
         """Take what the process has printed; return whether more can come."""
+        with self._reading:
+            return self._read_output()
+
+    def _read_output(self) -> bool:
         try:
             chunk = os.read(self.output, _READ_BYTES)
         except BlockingIOError:

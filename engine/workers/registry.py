@@ -16,8 +16,10 @@ from engine.model.entry import Position
 from engine.model.event import PluginResponse, RequestEvent
 from engine.model.trigger import Trigger
 from engine.workers.assembly import Site, SupervisorMaker
-from engine.workers.inbox import RequestInbox, ScheduleInbox, WalInbox
+from engine.workers.inbox import RequestInbox
+from engine.workers.schedule_inbox import ScheduleInbox
 from engine.workers.supervisor import Supervisor
+from engine.workers.wal_inbox import WalInbox
 
 __all__ = ["Registry"]
 
@@ -40,7 +42,7 @@ class Registry:
                 self._start_at_boot(trigger, positions, ticks)
 
     def start(
-        self, trigger: Trigger, position: int | None = None, tick_ns: int | None = None
+        self, trigger: Trigger, position: Position | None = None, tick_ns: int | None = None
     ) -> None:
         """Start a trigger.
 
@@ -111,7 +113,7 @@ class Registry:
     ) -> None:
         position = positions.get(trigger.id)
         try:
-            self.start(trigger, position.low if position else None, ticks.get(trigger.id))
+            self.start(trigger, position, ticks.get(trigger.id))
         except Exception as error:
             text = f"failed to start trigger at boot; continuing in degraded state: {error}"
             now_ns = self._site.clock.now_ns()

@@ -20,7 +20,7 @@ from engine.model.event import (
     WalEvent,
 )
 from engine.workers.encode import encode_table
-from engine.workers.inbox import PendingRequest, Work
+from engine.workers.inbox import PendingRequest, Redriven, Work
 from worker.wire.messages import Block, RequestRun, ScheduledRun, WalRun
 
 __all__ = ["EventEncoder", "error_of", "event_range"]
@@ -42,6 +42,8 @@ class EventEncoder:
                 return WalRun(run_id, tuple(self._block(work, table) for table in work.tables))
             case ScheduledEvent(time_ns):
                 return ScheduledRun(run_id, time_ns)
+            case Redriven(event, _):
+                return self.message(run_id, event)
             case PendingRequest(event, _):
                 return RequestRun(run_id, event.query, event.headers, event.body)
             case _:
@@ -62,13 +64,13 @@ class EventEncoder:
 
 
 def event_range(work: Work) -> tuple[int, int] | None:
-    """Return what names an event in an idempotence key; None for a request."""
+    """Return what names an event in an idempotence key; None for what is not repeated."""
     match work:
         case WalEvent():
             return work.start, work.end
         case ScheduledEvent():
             return work.time_ns, work.time_ns
-        case PendingRequest():
+        case PendingRequest() | Redriven():
             return None
         case _:
             assert_never(work)

@@ -1,4 +1,4 @@
-"""Start the worker of one trigger: its folder, its endpoint, its launch document."""
+"""Start the worker of one trigger: its folder, its endpoints, its launch document."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,57 +16,18 @@ import msgpack
 from engine.cache import Mirror
 from engine.model.trigger import Kind, Trigger, kind
 from engine.plugins.environments import Environment
-from engine.plugins.source import Source
 from engine.workers.callbacks import Callbacks
-from engine.workers.conversation import Conversation, LogSink, RunLimits
+from engine.workers.conversation import Conversation, RunLimits
+from engine.workers.generation import Generation, LaneEnd, Worker
 from engine.workers.lane import Lane
-from engine.workers.nudge import Nudge
 from engine.workers.premises import Premises
 from engine.workers.process import Launch, SpawnFailed, WorkerProcess
-from worker.wire.messages import Load
 
-__all__ = ["Spawner", "Worker"]
+__all__ = ["Spawner"]
 
 _TOKEN_BYTES = 32
 _KINDS = {Kind.WAL: "wal", Kind.SCHEDULE: "schedule", Kind.REQUEST: "request"}
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR")
-
-
-class Worker:
-    """A started worker and the conversation with it."""
-
-    def __init__(
-        self,
-        process: WorkerProcess,
-        lane: Lane,
-        conversation: Conversation,
-        mirror: Mirror,
-        *,
-        token: bytes,
-        folder: Path,
-    ) -> None:
-        self.process = process
-        self.conversation = conversation
-        self.mirror = mirror
-        self.started_s = time.monotonic()
-        self._lane = lane
-        self._token = token
-        self._folder = folder
-
-    def greet(self, now_ns: int) -> None:
-        """Bring the worker to rest; see `Conversation.greet`."""
-        self.conversation.greet(self._token, now_ns)
-
-    def load(self, source: Source) -> None:
-        """Tell the worker which plugin to run from now on."""
-        self.conversation.load(Load(source.name, source.text, source.folder))
-
-    def end(self) -> None:
-        """Kill the process group and release what belongs to it."""
-        self.process.end()
-        self._lane.close()
-        self.process.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Spawner:
@@ -88,43 +48,50 @@ class Spawner:
         self._database = database
         self._mirror = mirror or Mirror()
 
-    def spawn(self, nudge: Nudge, *, is_stopping: Callable[[], bool], log: LogSink) -> Worker:
-        """Start a worker; it has not said anything yet.
+    def spawn(self, ends: Sequence[LaneEnd]) -> list[Worker]:
+        """Start a process with a lane for each end; it has not said anything yet.
 
         Raises:
             PluginError: its environment is broken or the process cannot be started.
         """
         try:
-            return self._spawn(nudge, is_stopping, log)
+            return self._spawn(ends)
         except OSError as error:
             raise SpawnFailed(f"cannot start a worker: {error}") from error
 
-    def _spawn(self, nudge: Nudge, is_stopping: Callable[[], bool], log: LogSink) -> Worker:
+    def _spawn(self, ends: Sequence[LaneEnd]) -> list[Worker]:
         environment, runtime = self._premises.environment()
         folder = _private_folder(self._premises.sockets, f"{self._trigger.id}-")
-        endpoint = f"ipc://{folder}/0"
+        endpoints = [f"ipc://{folder}/{number}" for number in range(len(ends))]
         token = secrets.token_bytes(_TOKEN_BYTES)
-        lane: Lane | None = None
+        lanes: list[Lane] = []
         try:
-            lane = Lane(self._premises.context, endpoint)
-            launch = self._launch(environment, runtime, endpoint, token)
+            for endpoint in endpoints:
+                lanes.append(Lane(self._premises.context, endpoint))  # noqa: PERF401  see below
+            launch = self._launch(environment, runtime, endpoints, token)
             process = WorkerProcess(launch, self._trigger.name)
         except BaseException:
-            if lane is not None:
+            for lane in lanes:
                 lane.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        conversation = Conversation(
+        generation = Generation(process, folder, len(ends))
+        return [
+            Worker(generation, lane, self._converse(lane, process, end), self._mirror, token)
+            for lane, end in zip(lanes, ends, strict=True)
+        ]
+
+    def _converse(self, lane: Lane, process: WorkerProcess, end: LaneEnd) -> Conversation:
+        return Conversation(
             lane,
             process,
-            nudge,
+            end.nudge,
             callbacks=self._callbacks,
             mirror=self._mirror,
-            log=log,
-            is_stopping=is_stopping,
+            log=end.log,
+            is_stopping=end.is_stopping,
             limits=self._limits(),
         )
-        return Worker(process, lane, conversation, self._mirror, token=token, folder=folder)
 
     def _limits(self) -> RunLimits:
         limit_s = self._trigger.settings.time_limit_s
@@ -132,12 +99,12 @@ class Spawner:
         return limits if limit_s is None else replace(limits, run_s=limit_s)
 
     def _launch(
-        self, environment: Environment, runtime: Path, endpoint: str, token: bytes
+        self, environment: Environment, runtime: Path, endpoints: list[str], token: bytes
     ) -> Launch:
         plugin_dir = self._premises.plugin_dir
         arguments = self._trigger.arguments
         document = {
-            "endpoints": [endpoint],
+            "endpoints": endpoints,
             "token": token,
             "trigger": self._trigger.name,
             "database": self._database,

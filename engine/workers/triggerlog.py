@@ -11,7 +11,7 @@ from engine.logs import LogRing
 from engine.model.duration import format_duration
 from engine.model.event import ScheduledEvent, WalEvent
 from engine.model.trigger import Kind
-from engine.workers.inbox import PendingRequest, Work
+from engine.workers.inbox import PendingRequest, Redriven, Work
 
 __all__ = ["TriggerLog"]
 
@@ -20,13 +20,14 @@ _LEVELS = {"INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR
 
 
 class TriggerLog:
-    """The log of one trigger; any thread may call."""
+    """The log of one lane of a trigger; lines that come between two runs belong to the first."""
 
     def __init__(self, ring: LogRing, clock: Clock, trigger_name: str, kind: Kind) -> None:
         self._ring = ring
         self._clock = clock
         self._trigger_name = trigger_name
         self._context = _context(kind)
+        self._run_id = ""
 
     def plugin_line(self, level: str, text: str, time_ns: int) -> None:
         """Record a line of the plugin; its clock is not trusted further than the order it gives."""
@@ -37,8 +38,9 @@ class TriggerLog:
         """Record a line of our own."""
         self._record(level, text, self._clock.now_ns())
 
-    def run_started(self, work: Work) -> None:
-        """Record the line that Core writes before a run."""
+    def run_started(self, work: Work, run_id: str) -> None:
+        """Record the line that Core writes before a run; lines from now on belong to it."""
+        self._run_id = run_id
         self.engine_line("INFO", _announcement(work))
 
     def run_finished(self, elapsed_ns: int) -> None:
@@ -50,7 +52,7 @@ class TriggerLog:
         self.engine_line("ERROR", f"error {self._context}: {text}")
 
     def _record(self, level: str, text: str, time_ns: int) -> None:
-        self._ring.add(time_ns, self._trigger_name, level, text)
+        self._ring.add(time_ns, self._trigger_name, level, text, self._run_id)
         log.log(
             _LEVELS.get(level, logging.INFO),
             "processing engine: %s",
@@ -78,6 +80,8 @@ def _announcement(work: Work) -> str:
         case ScheduledEvent(time_ns):
             moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
             return f"starting execution with scheduled time {moment:%Y-%m-%d %H:%M:%S} UTC"
+        case Redriven(event, _):
+            return _announcement(event)
         case PendingRequest():
             return "starting execution of request plugin."
         case _:

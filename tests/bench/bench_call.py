@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,9 +29,10 @@ from engine.model.trigger import EverySpec, Trigger, TriggerSettings
 from engine.plugins.source import PluginFolder
 from engine.workers.callbacks import Callbacks, RunContext
 from engine.workers.conversation import RunLimits
+from engine.workers.generation import LaneEnd, Worker
 from engine.workers.nudge import Nudge
 from engine.workers.premises import Premises
-from engine.workers.spawn import Spawner, Worker
+from engine.workers.spawn import Spawner
 from worker.wire.messages import ScheduledRun
 
 CALLS = 300
@@ -66,7 +68,7 @@ def worker_of(folder: Path) -> Iterator[Worker]:
     trigger = Trigger(1, 1, "bench", "empty.py", spec, settings, None, disabled=False, start=1)
     spawner = Spawner(premises, callbacks, trigger, "db")
     nudge = Nudge()
-    worker = spawner.spawn(nudge, is_stopping=lambda: False, log=lambda *_: None)
+    [worker] = spawner.spawn([LaneEnd(nudge, lambda *_: None, threading.Event())])
     try:
         worker.greet(0)
         worker.load(PluginFolder(folder).open("empty.py").current())

@@ -79,14 +79,20 @@ def test_set_up_sends_records_and_warnings_of_the_level_to_the_stream() -> None:
 def test_ring_returns_columns_oldest_first() -> None:
     ring = LogRing()
     ring.add(1, "t", "INFO", "one")
-    ring.add(2, "u", "ERROR", "two")
+    ring.add(2, "u", "ERROR", "two", "run-1")
 
-    assert ring.rows() == ([1, 2], ["t", "u"], ["INFO", "ERROR"], ["one", "two"])
+    assert ring.rows() == (
+        [1, 2],
+        ["t", "u"],
+        ["INFO", "ERROR"],
+        ["one", "two"],
+        ["", "run-1"],
+    )
     assert repr(ring) == "<LogRing: 2 of 10000 lines>"
 
 
-def test_empty_ring_has_four_empty_columns() -> None:
-    assert LogRing().rows() == ([], [], [], [])
+def test_empty_ring_has_empty_columns() -> None:
+    assert LogRing().rows() == ([], [], [], [], [])
 
 
 def test_full_ring_forgets_the_oldest() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from engine.model.trigger import RequestSpec, Trigger, TriggerSettings
 from engine.plugins.environments import Environment
 from engine.workers.callbacks import Callbacks, RunContext
 from engine.workers.conversation import GreetingFailed, RunLimits
+from engine.workers.generation import LaneEnd, Worker
 from engine.workers.nudge import Nudge
 from engine.workers.premises import Premises
-from engine.workers.spawn import Spawner, Worker
+from engine.workers.spawn import Spawner
 from worker.wire.messages import RequestRun
 
 # A worker that speaks the protocol until its behaviour says otherwise.
@@ -68,7 +70,8 @@ class Liar:
         trigger = Trigger(1, 1, "liar", "x.py", RequestSpec("x"), TriggerSettings(), None, False, 1)
         callbacks = Callbacks(None, None, GlobalCache(SystemClock()))
         spawner = Spawner(premises, callbacks, trigger, "db")
-        return spawner.spawn(Nudge(), is_stopping=lambda: False, log=lambda *_: None)
+        [worker] = spawner.spawn([LaneEnd(Nudge(), lambda *_: None, threading.Event())])
+        return worker
 
 
 class _LyingPremises:

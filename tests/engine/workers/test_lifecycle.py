@@ -55,7 +55,8 @@ def test_a_failed_run_under_retry_keeps_the_event_until_the_attempts_are_used_up
         if isinstance(after.action, moves.Pause):
             state = step(state, moves.PauseOver(), policy(ErrorBehavior.RETRY)).state
 
-    assert actions == [moves.Pause(2), moves.Pause(3), moves.Pause(4), moves.Commit(None)]
+    kept = moves.GivenUp(Failed("ValueError: x", ""), "ValueError: x", attempts=4)
+    assert actions == [moves.Pause(2), moves.Pause(3), moves.Pause(4), moves.Commit(None, kept)]
     assert "given up after 4 attempts" in recorded(after)[-1]
 
 
@@ -75,7 +76,9 @@ def test_a_death_delivers_the_event_again_until_the_limit_whatever_the_policy() 
         state = step(after.state, moves.PauseOver(), policy()).state
         state = step(state, moves.Started(), policy()).state
 
-    assert deaths == [moves.Pause(1), moves.Pause(2), moves.Commit(None)]
+    outcome = Crashed("killed by SIGSEGV", "")
+    kept = moves.GivenUp(outcome, "worker killed by SIGSEGV", attempts=3)
+    assert deaths == [moves.Pause(1), moves.Pause(2), moves.Commit(None, kept)]
     assert "it ended the worker 3 times" in recorded(after)[-1]
 
 
@@ -135,7 +138,17 @@ def test_a_commit_that_the_log_does_not_take_runs_the_event_again() -> None:
     assert again.action == moves.RunEvent()
 
 
+def test_an_event_whose_worker_was_stopped_for_another_lane_is_run_again_uncounted() -> None:
+    displaced = step(running(), moves.Displaced(), policy())
+    started = step(displaced.state, moves.Started(), policy())
+
+    assert displaced.action == moves.Spawn()
+    assert (displaced.state.deaths, displaced.state.crashes) == (0, 0)
+    assert started.action == moves.RunEvent()
+
+
 HAPPENINGS = st.one_of(
+    st.just(moves.Displaced()),
     st.just(moves.Wanted()),
     st.just(moves.Started()),
     st.just(moves.StartFailed("x")),

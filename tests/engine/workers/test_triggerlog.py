@@ -32,12 +32,13 @@ def test_a_run_is_announced_and_closed_in_the_words_of_core(work: Work, text: st
     ring = LogRing()
     log = TriggerLog(ring, ManualClock(7), "t", Kind.WAL)
 
-    log.run_started(work)
+    log.run_started(work, "run-1")
     log.run_finished(12_345_678)
 
     lines = ring.rows()
     assert lines.texts == [text, "finished execution in 12ms 345us 678ns"]
     assert lines.levels == ["INFO", "INFO"]
+    assert lines.run_ids == ["run-1", "run-1"]
 
 
 def test_a_plugin_cannot_log_into_the_future() -> None:

@@ -1,0 +1,112 @@
+"""One worker process, and the lanes that speak with it.
+
+The lanes of a process belong to threads of their own; the last one that leaves releases what they
+share. Whoever stops the process does it for all: the others find that it was stopped and not that
+it died.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.cache import Mirror
+from engine.plugins.source import Source
+from engine.workers.conversation import Conversation, LogSink
+from engine.workers.lane import Lane
+from engine.workers.nudge import Nudge
+from engine.workers.process import WorkerProcess
+from worker.wire.messages import Load
+
+__all__ = ["Generation", "LaneEnd", "Worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEnd:
+    """What the engine's end of a lane needs of the thread that will use it."""
+
+    nudge: Nudge
+    log: LogSink
+    stop: threading.Event
+
+    def is_stopping(self) -> bool:
+        """Whether the owner wants the thread back."""
+        return self.stop.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, or until the owner wants the thread back."""
+        self.stop.wait(seconds)
+
+
+class Generation:
+    """A process from its start until the last lane has left it; `_lock` guards the count."""
+
+    def __init__(self, process: WorkerProcess, folder: Path, lanes: int) -> None:
+        self.process = process
+        self.started_s = time.monotonic()
+        self.was_stopped = False
+        self.loaded: Source | None = None
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._lanes = lanes
+
+    def stop(self) -> None:
+        """Kill the process group, if the process has not ended by itself."""
+        with self._lock:
+            self.was_stopped = self.was_stopped or self.process.ending() is None
+        self.process.end()
+
+    def leave(self) -> None:
+        """Note that one lane is closed; with the last one the process is ended and released."""
+        with self._lock:
+            self._lanes -= 1
+            is_last = self._lanes == 0
+        if is_last:
+            self.stop()
+            self.process.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Worker:
+    """One lane of a started process; used by the thread that drives it."""
+
+    def __init__(
+        self,
+        generation: Generation,
+        lane: Lane,
+        conversation: Conversation,
+        mirror: Mirror,
+        token: bytes,
+    ) -> None:
+        self.generation = generation
+        self.conversation = conversation
+        self.mirror = mirror
+        self._lane = lane
+        self._token = token
+
+    @property
+    def process(self) -> WorkerProcess:
+        """The process behind the lane."""
+        return self.generation.process
+
+    def greet(self, now_ns: int, *, has_cache: bool = True) -> None:
+        """Bring the lane to rest; one lane of a process gets the cache back."""
+        self.conversation.greet(self._token, now_ns if has_cache else None)
+
+    def load(self, source: Source) -> None:
+        """Tell the worker which plugin to run from now on."""
+        self.conversation.load(Load(source.name, source.text, source.folder))
+        self.generation.loaded = source
+
+    def end(self) -> None:
+        """Stop the process for all its lanes, and leave."""
+        self.generation.stop()
+        self.leave()
+
+    def leave(self) -> None:
+        """Close the lane; the process goes on as long as it has others."""
+        self._lane.close()
+        self.generation.leave()

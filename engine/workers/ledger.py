@@ -1,0 +1,132 @@
+"""What is kept of runs: a record of each, and the events that were given up."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import replace
+from typing import assert_never
+
+from engine.clock import Clock
+from engine.ingest.internal import DeadLetter, RunRecord, pack_event
+from engine.model.event import (
+    Crashed,
+    Failed,
+    Outcome,
+    ProtocolBroken,
+    ScheduledEvent,
+    Succeeded,
+    TimedOut,
+    WalEvent,
+)
+from engine.model.trigger import Trigger, kind
+from engine.workers.inbox import PendingRequest, Redriven, Work
+from engine.workers.meter import Usage
+from engine.workers.moves import GivenUp
+
+__all__ = ["Ledger", "event_of"]
+
+SUCCEEDED = "succeeded"
+REFUSED = "plugin_write_refused"
+
+
+class Ledger:
+    """Words the records of one trigger; used by one lane's thread."""
+
+    def __init__(self, trigger: Trigger, database: str, clock: Clock) -> None:
+        self._trigger = trigger
+        self._database = database
+        self._clock = clock
+
+    def begin(self, work: Work, run_id: str, attempts: int) -> RunRecord:
+        """Return the record of a run that is about to start."""
+        start, end, tick, rows = _facts(work)
+        return RunRecord(
+            time=self._clock.now_ns(),
+            database=self._database,
+            trigger_name=self._trigger.name,
+            kind=kind(self._trigger.spec).value,
+            run_id=run_id,
+            position_from=start,
+            position_to=end,
+            tick=tick,
+            duration_ns=0,
+            outcome="",
+            attempts=attempts,
+            rows_in=rows,
+            rows_out=0,
+            cpu_s=None,
+            peak_memory_bytes=None,
+            error_code=None,
+        )
+
+    def used(self, record: RunRecord, before: Usage | None, after: Usage | None) -> RunRecord:
+        """Return the record with the time that has passed and what the process has used."""
+        record = replace(record, duration_ns=max(0, self._clock.now_ns() - record.time))
+        if before is None or after is None:
+            return record
+        cpu_s = max(0.0, after.cpu_s - before.cpu_s)
+        return replace(record, cpu_s=cpu_s, peak_memory_bytes=after.peak_memory_bytes)
+
+    def letter(self, work: WalEvent | ScheduledEvent, given_up: GivenUp) -> DeadLetter:
+        """Return the dead letter of an event that is run no more."""
+        start, end, tick, rows = _facts(work)
+        return DeadLetter(
+            time=self._clock.now_ns(),
+            database=self._database,
+            trigger_name=self._trigger.name,
+            id=uuid.UUID(bytes=os.urandom(16), version=4).hex,
+            state="open",
+            kind=kind(self._trigger.spec).value,
+            position_from=start,
+            position_to=end,
+            tick=tick,
+            rows=rows,
+            attempts=given_up.attempts,
+            error_code=error_code(given_up.outcome),
+            error=given_up.text,
+            event=pack_event(work),
+        )
+
+
+def event_of(work: Work) -> WalEvent | ScheduledEvent | None:
+    """Return the event behind the work; None for a request."""
+    match work:
+        case WalEvent() | ScheduledEvent():
+            return work
+        case Redriven(event, _):
+            return event
+        case PendingRequest():
+            return None
+        case _:
+            assert_never(work)
+
+
+def error_code(outcome: Outcome) -> str | None:
+    """Return the stable name of a failure; None for success."""
+    match outcome:
+        case Succeeded():
+            return None
+        case Failed():
+            return "plugin_failed"
+        case TimedOut():
+            return "run_timed_out"
+        case Crashed():
+            return "worker_died"
+        case ProtocolBroken():
+            return "protocol_fault"
+        case _:
+            assert_never(outcome)
+
+
+def _facts(work: Work) -> tuple[int | None, int | None, int | None, int]:
+    event = event_of(work)
+    match event:
+        case WalEvent(start, end, tables, _):
+            return start, end, None, sum(table.rows.num_rows for table in tables)
+        case ScheduledEvent(time_ns):
+            return None, None, time_ns, 0
+        case None:
+            return None, None, None, 0
+        case _:
+            assert_never(event)

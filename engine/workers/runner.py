@@ -1,0 +1,296 @@
+"""One lane of a trigger: it follows the lifecycle, and holds the event in hand until it is done.
+
+`run` asks `engine.workers.lifecycle` what follows from what happened, and carries it out. A trigger
+without `run_async` has one runner, in its supervisor's thread, so its events keep their order;
+with it there are several, each in a thread of its own, that share process, inbox and cache.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import uuid
+from dataclasses import replace
+from typing import assert_never
+
+from engine.errors import EngineError, Stopping, UserError, WorkerDied
+from engine.ingest.internal import DeadLetter, RunRecord
+from engine.ingest.transaction import RunIdentity
+from engine.model.entry import Run, TableRows
+from engine.model.event import Crashed, Failed, Outcome, Succeeded, WalEvent
+from engine.plugins.source import Source
+from engine.workers import moves
+from engine.workers.assignment import Assignment, Shared
+from engine.workers.backoff import STABLE_AFTER_S, delay_s
+from engine.workers.callbacks import RunContext
+from engine.workers.conversation import GreetingFailed, StopAsked
+from engine.workers.crew import Crew
+from engine.workers.generation import LaneEnd, Worker
+from engine.workers.inbox import Inbox, PendingRequest, Redriven, Work
+from engine.workers.ledger import REFUSED, SUCCEEDED, Ledger, error_code, event_of
+from engine.workers.lifecycle import step
+from engine.workers.meter import usage_of
+from engine.workers.runs import error_of, event_range
+from engine.workers.triggerlog import TriggerLog
+
+__all__ = ["Runner"]
+
+
+class Runner:
+    """Drives one lane; `phase` and `worker_pid` may be read by any thread."""
+
+    def __init__(  # noqa: PLR0913  its collaborators, each used
+        self,
+        assignment: Assignment,
+        lane: int,
+        inbox: Inbox,
+        *,
+        crew: Crew,
+        end: LaneEnd,
+        trigger_log: TriggerLog,
+        shared: Shared,
+    ) -> None:
+        self._assignment = assignment
+        self._lane = lane
+        self._inbox = inbox
+        self._crew = crew
+        self._end = end
+        self._log = trigger_log
+        self._shared = shared
+        self._ledger = Ledger(assignment.trigger, assignment.database, shared.clock)
+        self._state = moves.State()
+        self._worker: Worker | None = None
+        self._loaded: Source | None = None
+        self._work: Work | None = None
+        self._identity: RunIdentity | None = None
+        self._record: RunRecord | None = None
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Process id of the worker, or None while there is none."""
+        worker = self._worker
+        return worker.process.pid if worker is not None else None
+
+    @property
+    def phase(self) -> moves.Phase:
+        """What the runner is doing."""
+        return self._state.phase
+
+    def run(self) -> None:
+        """Follow the lifecycle until the trigger is unwanted or disables itself."""
+        happening: moves.Happening = moves.Wanted()
+        try:
+            while True:
+                following = step(self._state, happening, self._assignment.policy)
+                self._state = following.state
+                for effect in following.effects:
+                    self._carry_out(effect)
+                if isinstance(following.action, moves.End):
+                    return
+                happening = self._perform(following.action)
+        except Exception as error:
+            self._log.record_failure(
+                f"the trigger has stopped by a defect of the engine: {error!r}"
+            )
+            raise
+        finally:
+            self._abandon(Stopping())
+            self._drop_worker()
+
+    def _perform(self, action: moves.Action) -> moves.Happening:
+        match action:
+            case moves.Spawn():
+                return self._board()
+            case moves.AwaitWork():
+                return self._await_work()
+            case moves.RunEvent():
+                return self._run_event()
+            case moves.Commit(result, given_up):
+                return self._commit(result, given_up)
+            case moves.Pause(attempt):
+                return self._pause(attempt)
+            case moves.End():
+                raise AssertionError("the loop ends before this")
+            case _:
+                assert_never(action)
+
+    def _carry_out(self, effect: moves.Effect) -> None:
+        match effect:
+            case moves.RecordError(text):
+                self._log.record_failure(text)
+            case moves.KillWorker():
+                self._drop_worker()
+            case moves.GiveUpEvent(outcome):
+                self._abandon(error_of(outcome))
+            case moves.RefuseWaiting(reason):
+                self._inbox.refuse(WorkerDied(reason))
+            case moves.PersistDisabled():
+                self._shared.persist_disabled(self._assignment.trigger)
+            case _:
+                assert_never(effect)
+
+    def _board(self) -> moves.Happening:
+        if self._end.is_stopping():
+            return moves.Unwanted()
+        try:
+            self._worker = self._crew.board(self._lane)
+        except (GreetingFailed, EngineError) as error:
+            return moves.StartFailed(str(error))
+        except StopAsked:
+            return moves.Unwanted()
+        return moves.Started() if self._worker is not None else moves.Unwanted()
+
+    def _await_work(self) -> moves.Happening:
+        worker = self._expect_worker()
+        while True:
+            self._end.nudge.clear()
+            if self._end.is_stopping():
+                return moves.Unwanted()
+            self._work = self._inbox.take()
+            if self._work is not None:
+                return moves.WorkArrived()
+            ending = worker.conversation.rest()
+            if ending is not None:
+                return self._lost(worker, ending)
+
+    def _lost(self, worker: Worker, ending: str) -> moves.Happening:
+        if worker.generation.was_stopped or self._lane > 0:
+            return moves.Displaced()  # the first lane tells of the end
+        is_stable = time.monotonic() - worker.generation.started_s > STABLE_AFTER_S
+        return moves.WorkerLost(ending, is_stable)
+
+    def _run_event(self) -> moves.Happening:
+        worker, work = self._expect_worker(), self._expect_work()
+        try:
+            source = self._assignment.code.current()
+        except EngineError as error:
+            return moves.Ran(Failed(str(error), ""))
+        if self._is_stale(source):
+            return moves.CodeChanged()
+        identity = self._begin(work)
+        answer = work.sink if isinstance(work, PendingRequest) else None
+        try:
+            self._load(worker, source)
+            message = self._shared.encoder.message(identity.run.run_id, work)
+            outcome = worker.conversation.run(
+                message, RunContext(identity, event_range(work), answer)
+            )
+        except StopAsked:
+            return moves.Unwanted()
+        except EngineError as error:
+            outcome = Crashed(str(error), worker.process.last_words())
+        return self._after(worker, outcome)
+
+    def _begin(self, work: Work) -> RunIdentity:
+        identity = self._identity = self._identify(work)
+        attempts = self._state.failures + self._state.deaths + 1
+        self._record = self._ledger.begin(work, identity.run.run_id, attempts)
+        self._used_before = usage_of(self._expect_worker().process.pid)
+        self._log.run_started(work, identity.run.run_id)
+        return identity
+
+    def _after(self, worker: Worker, outcome: Outcome) -> moves.Happening:
+        if isinstance(outcome, Crashed) and worker.generation.was_stopped:
+            return moves.Displaced()
+        if self._record is not None:
+            used = usage_of(worker.process.pid)
+            self._record = self._ledger.used(self._record, self._used_before, used)
+        if isinstance(outcome, Succeeded):
+            self._log.run_finished(self._record.duration_ns if self._record else 0)
+        else:
+            self._note_run(type(outcome).__name__.lower(), error_code(outcome))
+        return moves.Ran(outcome)
+
+    def _commit(self, result: Succeeded | None, given_up: moves.GivenUp | None) -> moves.Happening:
+        work = self._expect_work()
+        lines = result.lines if result is not None else ()
+        identity = self._identity or self._identify(work)
+        progress = self._inbox.progress_after(work)
+        try:
+            rows = self._shared.writer.commit_run(
+                identity, lines, progress, self._letters(work, result, given_up)
+            )
+        except UserError as error:
+            self._note_run("refused", REFUSED)
+            return moves.CommitRefused(str(error))
+        except EngineError as error:
+            if self._end.is_stopping():
+                return moves.Unwanted()
+            return moves.CommitFailed(f"the run could not be committed: {error}")
+        if result is not None:
+            self._note_run(SUCCEEDED, None, rows)
+        self._inbox.done(work)
+        if isinstance(work, PendingRequest) and result is not None:
+            work.sink.finish(result.response)
+        self._work = None
+        return moves.Committed()
+
+    def _letters(
+        self, work: Work, result: Succeeded | None, given_up: moves.GivenUp | None
+    ) -> tuple[TableRows, ...]:
+        """Return the rows that keep a given-up event, or note that one has been run after all."""
+        letter: DeadLetter | None = None
+        if isinstance(work, Redriven):
+            letter = work.letter.in_state("retried") if result is not None else None
+        elif given_up is not None and (event := event_of(work)) is not None:
+            letter = self._ledger.letter(event, given_up)
+            self._log.engine_line("WARN", f"event kept as dead letter {letter.id}")
+        return () if letter is None else (self._shared.internal.dead_letters([letter]),)
+
+    def _note_run(self, outcome: str, code: str | None, rows_out: int = 0) -> None:
+        record, self._record = self._record, None
+        if record is not None:
+            self._shared.history.add(
+                replace(record, outcome=outcome, error_code=code, rows_out=rows_out)
+            )
+
+    def _pause(self, attempt: int) -> moves.Happening:
+        delay = delay_s(attempt, random.random())  # noqa: S311  spreads restarts, guards nothing
+        self._end.pause(delay)
+        return moves.Unwanted() if self._end.is_stopping() else moves.PauseOver()
+
+    def _is_stale(self, source: Source) -> bool:
+        loaded = self._expect_worker().generation.loaded
+        return source.folder is not None and loaded is not None and loaded.version != source.version
+
+    def _load(self, worker: Worker, source: Source) -> None:
+        if self._loaded is None or self._loaded.version != source.version:
+            worker.load(source)
+            self._loaded = source
+
+    def _identify(self, work: Work) -> RunIdentity:
+        event = event_of(work)
+        causes = event.causes if isinstance(event, WalEvent) else ()
+        trigger = self._assignment.trigger
+        run = Run(trigger.id, uuid.UUID(bytes=os.urandom(16), version=4).hex)
+        return RunIdentity(
+            run, self._assignment.database, trigger.database_id, (*causes, trigger.id)
+        )
+
+    def _abandon(self, error: EngineError) -> None:
+        work, self._work = self._work, None
+        if isinstance(work, PendingRequest):
+            work.sink.fail(error)
+
+    def _drop_worker(self) -> None:
+        worker, self._worker, self._loaded = self._worker, None, None
+        if worker is None:
+            return
+        if self._end.is_stopping():
+            worker.leave()  # other lanes have their grace too; the last to leave ends the process
+            return
+        worker.end()
+        lost = worker.mirror.take_lost()
+        if lost:
+            self._log.engine_line("WARN", f"cache keys lost with the worker: {', '.join(lost)}")
+
+    def _expect_worker(self) -> Worker:
+        if self._worker is None:
+            raise AssertionError("the lifecycle spawns before it runs")
+        return self._worker
+
+    def _expect_work(self) -> Work:
+        if self._work is None:
+            raise AssertionError("the lifecycle takes work before it runs")
+        return self._work

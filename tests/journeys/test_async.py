@@ -1,0 +1,146 @@
+"""`run_async`: several runs at once in one process, with one cache, and nothing lost."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.serving import Server, eventually, serving
+
+# Each run waits until four are inside at the same time.
+MEETS = """\
+import threading
+
+def process_request(influxdb3_local, query, headers, body, args=None):
+    barrier = influxdb3_local.cache.get("barrier")
+    if barrier is None:
+        barrier = BARRIER
+    barrier.wait(20)
+    return {"n": query["n"]}
+"""
+
+COUNTS = """\
+import os, time
+
+def process_writes(influxdb3_local, table_batches, args=None):
+    for batch in table_batches:
+        for row in batch["rows"]:
+            if row["n"] == int(args["die"]) and not os.path.exists(args["mark"]):
+                open(args["mark"], "w").close()
+                os._exit(5)
+            time.sleep(row["n"] % 5 * 0.01)
+            line = LineBuilder("seen").tag("n", str(row["n"])).int64_field("v", 1)
+            influxdb3_local.write(line)
+"""
+
+
+def test_four_requests_are_inside_one_process_at_the_same_time(server: Server) -> None:
+    server.create_database("db")
+    server.plugin("meet/__init__.py", "import threading\nBARRIER = threading.Barrier(4)\n" + MEETS)
+    server.trigger("db", "meet", "request:meet", "meet", run_async=True)
+
+    with ThreadPoolExecutor(4) as clients:
+        answers = list(
+            clients.map(lambda n: server.request("GET", "/api/v3/engine/meet", n=n), range(4))
+        )
+
+    assert [answer.json() for answer in answers] == [{"n": str(n)} for n in range(4)]
+    assert len(server.workers()) == 1
+
+
+def test_concurrent_wal_runs_write_each_row_once_over_a_crash_and_a_kill(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.create_database("db")
+        server.plugin("count.py", COUNTS)
+        arguments = {"die": "37", "mark": str(tmp_path / "mark")}
+        server.trigger("db", "count", "table:t", "count.py", arguments=arguments, run_async=True)
+        for n in range(60):
+            assert server.write("db", f"t n={n}i {n + 1}", precision="ns").status == 204
+        eventually(lambda: server.count("db", "seen") > 20)
+        server.kill()
+
+        server.start()
+        for n in range(60, 120):
+            assert server.write("db", f"t n={n}i {n + 1}", precision="ns").status == 204
+
+        eventually(
+            lambda: server.sql("db", "SELECT count(DISTINCT n) AS n FROM seen") == [{"n": 120}],
+            within_s=30,
+        )
+        assert server.count("db", "seen") == 120
+
+
+def test_a_run_past_its_limit_takes_its_neighbours_with_it_but_not_their_events(
+    server: Server,
+) -> None:
+    server.create_database("db")
+    server.plugin(
+        "hang.py",
+        "import time\n\n"
+        "def process_writes(influxdb3_local, table_batches, args=None):\n"
+        "    for batch in table_batches:\n"
+        "        for row in batch['rows']:\n"
+        "            if row['n'] == 1:\n"
+        "                time.sleep(300)\n"
+        "            if row['n'] == 2 and not influxdb3_local.cache.get('again'):\n"
+        "                influxdb3_local.cache.put('again', True)\n"
+        "                time.sleep(300)\n"
+        "            influxdb3_local.write(LineBuilder('ok').int64_field('n', row['n']))\n",
+    )
+    answer = server.post_json(
+        "/api/v3/configure/processing_engine_trigger",
+        {
+            "db": "db",
+            "trigger_name": "hang",
+            "trigger_specification": "table:t",
+            "plugin_filename": "hang.py",
+            "trigger_settings": {
+                "run_async": True,
+                "error_behavior": "log",
+                "limits": {"time": "2s"},
+            },
+        },
+    )
+    assert answer.status == 200, answer.text
+
+    server.write("db", "t n=1i 1", precision="ns")
+    eventually(lambda: server.logs("db", "hang"))
+    server.write("db", "t n=3i 3", precision="ns")
+
+    eventually(lambda: server.count("db", "ok") == 1)
+    errors = eventually(lambda: server.logs("db", "hang", "ERROR"))
+    assert any("time limit of 2 s" in text for text in errors)
+
+
+def test_disabling_ends_all_lanes_in_time(server: Server) -> None:
+    server.create_database("db")
+    server.plugin(
+        "slow.py",
+        "import time\n\n"
+        "def process_request(influxdb3_local, query, headers, body, args=None):\n"
+        "    influxdb3_local.info('in')\n"
+        "    while True:\n"
+        "        time.sleep(0.01)\n"
+        "        influxdb3_local.info('turn')\n",
+    )
+    server.trigger("db", "slow", "request:slow", "slow.py", run_async=True)
+    statuses: list[int] = []
+    clients = [
+        threading.Thread(
+            target=lambda: statuses.append(server.request("GET", "/api/v3/engine/slow").status)
+        )
+        for _ in range(3)
+    ]
+    for client in clients:
+        client.start()
+    eventually(lambda: server.logs("db", "slow").count("in") == 3)
+
+    path = "/api/v3/configure/processing_engine_trigger/disable"
+    assert server.request("POST", path, db="db", trigger_name="slow").status == 200
+
+    for client in clients:
+        client.join(10)
+    assert len(statuses) == 3
+    assert all(status >= 500 for status in statuses)
+    assert server.workers() == []
