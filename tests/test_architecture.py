@@ -72,6 +72,7 @@ PURE = {
     "worker.wire.*",
     "worker.line_builder",
     "worker.response",
+    "worker.streaming",
 }
 IMPURE_LIBRARIES = frozenset(
     ["os", "io", "socket", "threading", "time", "zmq", "logging", "subprocess", "pathlib"],

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
 
+from worker.answering import deliver
 from worker.api import Local, buffered_lines, clean
 from worker.cache import Namespace
 from worker.lane import Lane
@@ -70,7 +71,9 @@ class Invoker:
     def _invoke(self, local: Local, event: Run) -> m.Response | None:
         function = self._loader.entry_point(_ENTRY_POINTS[type(event)])
         returned = self._call(function, local, event)
-        return make_response(returned) if type(event) is m.RequestRun else None
+        if type(event) is not m.RequestRun:
+            return None
+        return deliver(self._lane, local, make_response(returned))
 
     def _call(self, function: Callable[..., object], local: Local, event: Run) -> object:
         args = None if self._arguments is None else dict(self._arguments)

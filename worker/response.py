@@ -3,8 +3,9 @@
 Two orders of a tuple are understood. Core's follows Flask: (body, status, headers). The published
 documentation shows (status, headers, body), which Core refuses; a tuple is read so when it starts
 with an int from 100 to 599 and holds a dict or None second and something third, or a body and
-nothing else second. Bytes are a body here, which they are not in Core, and a header
-given twice in different spelling stands once. Pure.
+nothing else second. Bytes are a body here, which they are not in Core, an iterator is sent as it
+goes on, a header that a dict gives in two spellings stands once, and one whose value is a list, or
+that comes again in a list of pairs, as often as it is given. Pure.
 
 Source: InfluxDB 3 Core plugin API, "process_request return values".
 """
@@ -12,28 +13,32 @@ Source: InfluxDB 3 Core plugin API, "process_request return values".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
+from worker.streaming import BINARY, HTML, Parts, Streamed
+from worker.wire.limits import LIMITS
 from worker.wire.messages import Response
 
 __all__ = ["InvalidResponse", "make_response"]
 
-_HTML = "text/html"
-_STATUSES = range(100, 1000)
+_JSON = "application/json"
+_STATUSES = range(200, 600)
 _DOCUMENTED_STATUSES = range(100, 600)
 _NAME_CHARACTERS = frozenset(
     "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
-Headers = dict[str, tuple[str, str]]
 
 
 class InvalidResponse(Exception):
     """The returned value is no response; the text is the whole message."""
 
 
-def make_response(returned: object) -> Response:
-    """Turn a returned value into a response.
+Body = bytes | Parts
+
+
+def make_response(returned: object) -> Response | Streamed:
+    """Turn a returned value into a response; a stream has made its first part.
 
     Raises:
         InvalidResponse: it is none.
@@ -45,13 +50,15 @@ def make_response(returned: object) -> Response:
         case tuple() if 1 <= len(returned) <= 3:  # noqa: PLR2004 - body, status, headers
             return _from_tuple(returned)
         case str():
-            return _respond(200, returned.encode(), _HTML)
+            return _respond(200, returned.encode(), HTML)
         case bytes() | bytearray() | memoryview():
-            return _respond(200, bytes(returned), "application/octet-stream")
+            return _respond(200, bytes(returned), BINARY)
         case dict() | list():
-            return _respond(200, json.dumps(returned).encode(), "application/json")
+            return _respond(200, json.dumps(returned).encode(), _JSON)
+        case Iterable() if isinstance(returned, Sized):
+            return _respond(200, _join(returned), HTML)
         case Iterable():
-            return _respond(200, _join(returned), _HTML)
+            return _respond(200, *_stream(iter(returned)))
         case _:
             raise InvalidResponse("Unsupported return type from Python function")
 
@@ -64,19 +71,18 @@ def _is_flask_like(returned: object) -> bool:
     return all(hasattr(returned, name) for name in ("status_code", "get_data", "headers"))
 
 
-def _from_flask(returned: Any) -> Response:  # noqa: ANN401 - a duck
+def _from_flask(returned: Any) -> Response | Streamed:  # noqa: ANN401 - a duck
     body = returned.get_data()
     given = getattr(returned, "headers", None) or {}
-    return _respond(_status(returned.status_code), _text_or_bytes(body), _HTML, given)
+    return _respond(_status(returned.status_code), _text_or_bytes(body), HTML, given)
 
 
-def _from_tuple(returned: tuple[Any, ...]) -> Response:
+def _from_tuple(returned: tuple[Any, ...]) -> Response | Streamed:
     if _is_documented_order(returned):
         status, *middle = returned
         headers = middle[0] if len(middle) > 1 else None
         body, content_type = _body_and_type(middle[-1])
-        return _respond(status, body, content_type, headers or {})
-    body, content_type = _body_and_type(returned[0])
+        return _respond(_status(status), body, content_type, headers or {})
     second = returned[1] if len(returned) > 1 else None
     status = _status(second) if isinstance(second, int) else 200
     headers = dict(second) if isinstance(second, dict) else {}
@@ -84,6 +90,7 @@ def _from_tuple(returned: tuple[Any, ...]) -> Response:
         if not isinstance(returned[2], dict):
             raise InvalidResponse("expected a dictionary in header item")
         headers.update(returned[2])
+    body, content_type = _body_and_type(returned[0])
     return _respond(status, body, content_type, headers)
 
 
@@ -93,22 +100,29 @@ def _is_documented_order(returned: tuple[Any, ...]) -> bool:
     match returned:
         case (_, None | dict(), _):
             return True
-        case (_, str() | bytes() | list()):
+        case (_, str() | bytes() | list() | Iterator()):
             return True
         case _:
             return False
 
 
-def _body_and_type(item: object) -> tuple[bytes, str]:
+def _body_and_type(item: object) -> tuple[Body, str]:
     match item:
         case str():
-            return item.encode(), _HTML
+            return item.encode(), HTML
         case bytes() | bytearray() | memoryview():
-            return bytes(item), "application/octet-stream"
+            return bytes(item), BINARY
         case dict() | list():
-            return json.dumps(item).encode(), "application/json"
+            return json.dumps(item).encode(), _JSON
+        case Iterator():
+            return _stream(item)
         case _:
             return str(item).encode(), "text/plain"
+
+
+def _stream(items: Iterator[object]) -> tuple[Parts, str]:
+    parts = Parts(items)
+    return parts, parts.content_type
 
 
 def _text_or_bytes(body: object) -> bytes:
@@ -132,21 +146,38 @@ def _join(parts: Iterable[object]) -> bytes:
 def _status(given: int) -> int:
     status = int(given)
     if status not in _STATUSES:
-        raise InvalidResponse(f"invalid status code: {status}")
+        raise InvalidResponse(f"invalid status code: {status}; it must be from 200 to 599")
     return status
 
 
 def _respond(
     status: int,
-    body: bytes,
+    body: Body,
     content_type: str,
     given: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
-) -> Response:
-    headers: Headers = {"content-type": ("Content-Type", content_type)}
-    pairs = given.items() if isinstance(given, Mapping) else given
-    for name, value in pairs:
-        headers[_header_name(name).lower()] = (name, _header_value(value))
-    return Response(status, tuple(headers.values()), body)
+) -> Response | Streamed:
+    headers = _headers(content_type, given)
+    if isinstance(body, Parts):
+        return Streamed(status, headers, body)
+    return Response(status, headers, body)
+
+
+def _headers(
+    content_type: str, given: Mapping[Any, Any] | Iterable[tuple[Any, Any]]
+) -> tuple[tuple[str, str], ...]:
+    """Return headers by name; a mapping's later spelling of a name replaces the earlier."""
+    lines: dict[str, list[tuple[str, str]]] = {"content-type": [("Content-Type", content_type)]}
+    replaces = {"content-type"}
+    for name, value in given.items() if isinstance(given, Mapping) else given:
+        values = value if isinstance(value, list | tuple) else (value,)
+        key = _header_name(name).lower()
+        if isinstance(given, Mapping) or key in replaces:
+            lines[key] = []
+        lines.setdefault(key, []).extend((name, _header_value(each)) for each in values)
+    headers = tuple(line for same in lines.values() for line in same)
+    if len(headers) > LIMITS.parameters:
+        raise InvalidResponse(f"{len(headers)} headers; at most {LIMITS.parameters} can be sent")
+    return headers
 
 
 def _header_name(name: object) -> str:

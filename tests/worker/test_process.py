@@ -415,7 +415,7 @@ def test_many_values_come_back_to_a_new_worker(start_worker) -> None:  # noqa: A
 def test_an_answer_that_is_too_large_ends_the_run_only(lane) -> None:  # noqa: ANN001
     lane.load("""
         def process_request(*args):
-            return "x" * (65 << 20)
+            return b"x" * ((256 << 20) + 1)
         def process_writes(*args): pass
         """)
 
