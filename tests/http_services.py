@@ -105,6 +105,10 @@ class ListedRequests:
         self.answers: dict[str, PluginResponse | Exception] = {}
         self.waiting: dict[str, Future[PluginResponse]] = {}
         self.seen: list[tuple[str, RequestEvent]] = []
+        self.allowed: dict[str, tuple[str, ...]] = {}
+
+    def origins(self, path: str) -> tuple[str, ...] | None:
+        return self.allowed.get(path)
 
     def submit(self, path: str, event: RequestEvent) -> Future[PluginResponse]:
         self.seen.append((path, event))

@@ -53,6 +53,7 @@ def make_app(services: HttpServices) -> Starlette:
                 Edge,
                 cluster_uuid=services.catalog.catalog.uuid,
                 authorize=services.authorize,
+                origins=services.requests.origins,
             )
         ],
         exception_handlers={404: _not_found, 405: _not_found},
@@ -81,7 +82,8 @@ def _query_routes(services: HttpServices) -> list[Route]:
 def _engine_routes(services: HttpServices) -> list[Route]:
     serve = EngineEndpoints(services).serve
     path = "/api/v3/engine/{path:path}"
-    return [_route("GET", path, serve), _route("POST", path, serve)]
+    table = [("GET", path, serve), ("POST", path, serve), ("HEAD", path, serve)]
+    return [_route(method, path, endpoint) for method, path, endpoint in table]
 
 
 def _status_routes(services: HttpServices) -> list[Route]:
@@ -120,7 +122,7 @@ def _trigger_routes(services: HttpServices) -> list[Route]:
 
 def _route(method: str, path: str, endpoint: Endpoint, answer: ErrorAnswer = plain_answer) -> Route:
     route = Route(path, guarded(endpoint, answer), methods=[method])
-    # Starlette lets HEAD pass for GET; here it would run a plugin whose answer nobody gets.
+    # Starlette lets HEAD pass for GET; here only request plugins answer it.
     route.methods = {method}
     return route
 

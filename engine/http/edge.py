@@ -1,10 +1,13 @@
 """What happens to every request before its route and to every answer after it.
 
 One ASGI middleware: preflight requests are answered, the authorizer is asked, and answers get the
-headers that all of them carry. Runs in the event loop's thread.
+headers that all of them carry. Who may read the answers of a request plugin is its trigger's
+choice, unless the plugin says so itself. Runs in the event loop's thread.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -12,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import UserError
 from engine.http.auth import Authorizer
+from engine.http.cors import ANY, allow_origin, preflight
 from engine.http.errors import plain_answer
 
 __all__ = ["Edge"]
@@ -22,6 +26,7 @@ _PREFLIGHT = {
     "access-control-allow-headers": "*",
     "access-control-max-age": "86400",
 }
+_ENGINE = "/api/v3/engine/"
 _ALLOW_ORIGIN = b"access-control-allow-origin"
 _FIRST_ERROR_STATUS = 400
 
@@ -33,43 +38,69 @@ class Edge:
         app: the routes.
         cluster_uuid: identity of the installation, sent with every answer.
         authorize: asked for every request but preflight ones.
+        origins: allowed at a path of a request plugin; None when no trigger has it.
     """
 
-    def __init__(self, app: ASGIApp, cluster_uuid: str, authorize: Authorizer) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        cluster_uuid: str,
+        authorize: Authorizer,
+        origins: Callable[[str], tuple[str, ...] | None],
+    ) -> None:
         self._app = app
         self._cluster = (b"cluster-uuid", cluster_uuid.encode("ascii"))
         self._authorize = authorize
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-
-        async def stamped(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._stamp(message)
-            await send(message)
-
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        early = self._early_answer(scope)
+        origins = self._origins_of(scope)
+
+        async def stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._stamp(message, scope, origins)
+            await send(message)
+
+        early = self._early_answer(scope, origins)
         if early is not None:
             await early(scope, receive, stamped)
             return
         await self._app(scope, receive, stamped)
 
-    def _early_answer(self, scope: Scope) -> Response | None:
+    def _origins_of(self, scope: Scope) -> tuple[str, ...] | None:
+        """Return the origins that a request plugin's trigger allows, None at other paths."""
+        path: str = scope["path"]
+        return self._origins(path.removeprefix(_ENGINE)) if path.startswith(_ENGINE) else None
+
+    def _early_answer(self, scope: Scope, origins: tuple[str, ...] | None) -> Response | None:
         if scope["method"] == "OPTIONS":
-            return Response(status_code=204, headers=_PREFLIGHT)
+            return _preflight_answer(scope, origins)
         try:
             self._authorize.check(HTTPConnection(scope))
         except UserError as error:
             return plain_answer(error)
         return None
 
-    def _stamp(self, message: Message) -> None:
+    def _stamp(self, message: Message, scope: Scope, origins: tuple[str, ...] | None) -> None:
         headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
         headers.append(self._cluster)
         has_origin = any(name.lower() == _ALLOW_ORIGIN for name, _ in headers)
-        if message["status"] < _FIRST_ERROR_STATUS and not has_origin:
-            headers.append((_ALLOW_ORIGIN, b"*"))
+        is_good = message["status"] < _FIRST_ERROR_STATUS
+        if not has_origin and scope["method"] != "OPTIONS" and (is_good or origins is not None):
+            headers += allow_origin(origins or ANY, HTTPConnection(scope).headers.get("origin"))
         message["headers"] = headers
+
+
+def _preflight_answer(scope: Scope, origins: tuple[str, ...] | None) -> Response:
+    if origins is None:
+        return Response(status_code=204, headers=_PREFLIGHT)
+    asked = HTTPConnection(scope).headers
+    answer = Response(status_code=204)
+    answer.raw_headers += preflight(
+        origins, asked.get("origin"), asked.get("access-control-request-headers")
+    )
+    return answer

@@ -16,7 +16,10 @@ from uvicorn.server import ServerState
 
 from engine.http.limits import EdgeLimits
 
-__all__ = ["GuardedProtocol"]
+__all__ = ["CUT", "GuardedProtocol"]
+
+CUT = "bulkhead.cut"
+"""Extension of the scope: its `now` closes the connection after what has been sent."""
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -76,6 +79,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Count the head from its start."""
         super().on_message_begin()
+        self.scope["extensions"] = {CUT: {"now": self.transport.close}}
         self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:

@@ -92,6 +92,10 @@ class Definitions(Protocol):
 class PluginRequests(Protocol):
     """Hands requests to the plugins that serve them."""
 
+    def origins(self, path: str) -> tuple[str, ...] | None:
+        """Return the origins whose pages may read the answers at a path; None: no such path."""
+        ...
+
     def submit(self, path: str, event: RequestEvent) -> Future[PluginResponse]:
         """Queue a request; raises UnknownEndpoint or Busy at once."""
         ...

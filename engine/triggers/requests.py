@@ -23,6 +23,11 @@ class RequestRouter:
         self._catalog = catalog
         self._submit = submit
 
+    def origins(self, path: str) -> tuple[str, ...] | None:
+        """Return the origins whose pages may read the answers at a path; None: no such path."""
+        trigger = self._catalog.catalog.request_trigger(path)
+        return None if trigger is None else trigger.settings.cors
+
     def submit(self, path: str, event: RequestEvent) -> Future[PluginResponse]:
         """Queue a request for the plugin at a path.
 
