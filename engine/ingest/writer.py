@@ -1,8 +1,9 @@
 """The write path: a body of line protocol becomes a durable entry of the log.
 
-`Writer.submit` is for HTTP clients: a small pool parses and checks, the committer makes the entry
-durable, and the future resolves; no thread waits for the disk. `Writer.prepare` and
-`Writer.commit` are the same steps for plugin writes, called in the lane's own thread.
+`Writer.submit` is for HTTP clients: a small pool, or another one for large bodies, parses and
+checks, the committer makes the entry durable, and the future resolves; no thread waits for the
+disk. `Writer.prepare` and `Writer.commit` are the same steps for plugin writes, called in the
+lane's own thread.
 
 The catalog grows before the entry is logged, so a crash in between leaves unused columns and
 never rows without a schema.
@@ -36,6 +37,8 @@ from engine.model.entry import Client, Entry, TableRows, WriteEntry
 from engine.model.schema import Column
 
 __all__ = ["LinesRejected", "Prepared", "WriteReport", "WriteRequest", "Writer"]
+
+_LARGE_BODY_BYTES = 256 * 1024
 
 
 class LinesRejected(UserError):
@@ -109,6 +112,7 @@ class Writer:
         self._admission = _Admission(max_pending_bytes)
         self._limits = limits or SchemaLimits()
         self._pool = ThreadPoolExecutor(parsers, thread_name_prefix="ingest")
+        self._large_pool = ThreadPoolExecutor(parsers, thread_name_prefix="ingest-large")
 
     def submit(self, request: WriteRequest) -> Future[WriteReport]:
         """Write a client's body.
@@ -127,7 +131,7 @@ class Writer:
         self._admission.enter(len(request.body))
         answer.add_done_callback(lambda _: self._admission.leave(len(request.body)))
         try:
-            self._pool.submit(self._write, request, answer)
+            self._pool_for(request.body).submit(self._write, request, answer)
         except RuntimeError as error:
             answer.cancel()
             raise Stopping from error
@@ -164,6 +168,11 @@ class Writer:
     def stop(self) -> None:
         """Finish what was submitted and refuse the rest."""
         self._pool.shutdown(wait=True)
+        self._large_pool.shutdown(wait=True)
+
+    def _pool_for(self, body: bytes) -> ThreadPoolExecutor:
+        """Small bodies do not queue behind large ones, which may take seconds to parse."""
+        return self._large_pool if len(body) > _LARGE_BODY_BYTES else self._pool
 
     def _refuse_when_full(self) -> None:
         if self._buffered_bytes() >= self._hot_buffer_bytes:

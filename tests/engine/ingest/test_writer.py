@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,7 +16,8 @@ from engine.clock import ManualClock
 from engine.errors import Busy, EmptyWrite, HotBufferFull, InvalidParameter
 from engine.ingest.transaction import PluginWriter, RunIdentity, WriteRefused
 from engine.ingest.writer import LinesRejected, Writer, WriteReport, WriteRequest
-from engine.lineprotocol import Precision
+from engine.lineprotocol import Precision, parse
+from engine.model.columns import ParsedLines
 from engine.model.entry import (
     Client,
     Entry,
@@ -190,6 +192,33 @@ def test_too_many_bytes_on_their_way_are_refused_until_some_are_durable(
     assert first.result(5).rows == 1
     log.is_slow = False
     assert write(writer, f'cpu s="{"x" * 600}"').result(5).rows == 1
+
+
+def test_a_small_body_does_not_wait_for_large_ones(
+    catalog: CatalogStore, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def parse_slowly(text: str, precision: Precision, now_ns: int) -> ParsedLines:
+        assert len(text) < 1000 or go.wait(10)
+        return parse(text, precision, now_ns)
+
+    monkeypatch.setattr("engine.ingest.writer.parse", parse_slowly)
+    writer = Writer(
+        catalog,
+        log,
+        ManualClock(0),
+        buffered_bytes=lambda: 0,
+        hot_buffer_bytes=1,
+        max_pending_bytes=2**30,
+    )
+    large = [write(writer, f'cpu s="{"x" * 400_000}"') for _ in range(4)]
+
+    assert write(writer, "cpu v=1").result(5).rows == 1
+    assert not any(answer.done() for answer in large)
+    go.set()
+    assert [answer.result(5).rows for answer in large] == [1, 1, 1, 1]
+    writer.stop()
 
 
 def test_a_full_buffer_refuses_writes(writer: Writer, log: MemoryLog) -> None:
