@@ -100,14 +100,14 @@ def test_each_argument_is_a_row() -> None:
 
 def test_logs_are_those_of_all_databases() -> None:
     ring = LogRing()
-    ring.add(5, "t1", "INFO", "hello")
+    ring.add(5, "t1", "INFO", "hello", "a1b2")
     ring.add(6, "elsewhere", "ERROR", "ü")
 
     logs = table("processing_engine_logs", "other", ring)
 
     assert logs.drop_columns(["event_time"]).to_pylist() == [
-        {"trigger_name": "t1", "log_level": "INFO", "log_text": "hello"},
-        {"trigger_name": "elsewhere", "log_level": "ERROR", "log_text": "ü"},
+        {"trigger_name": "t1", "log_level": "INFO", "log_text": "hello", "run_id": "a1b2"},
+        {"trigger_name": "elsewhere", "log_level": "ERROR", "log_text": "ü", "run_id": ""},
     ]
     assert logs.column("event_time").cast(pa.int64()).to_pylist() == [5, 6]
 
