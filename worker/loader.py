@@ -2,7 +2,8 @@
 
 A single file is compiled once per content and executed for each event in fresh globals, as Core
 does: module state does not survive, and the globals have no `__name__` and no `__file__`. A folder
-is imported once, as a package with its own name.
+is imported once, as a package with its own name, and from its sources alone: byte code caches go
+by whole seconds and sizes, so they would hide an edit made right after an import.
 
 One `Loader` serves all lanes of a process; its lock guards its fields.
 
@@ -18,6 +19,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -60,6 +70,7 @@ class Loader:
         self._load: Load | None = None
         self._code: CodeType | None = None
         self._modules: dict[str, ModuleType] = {}
+        self._uncached: set[str] = set()
 
     def load(self, load: Load) -> None:
         """Take a plugin to run from now on; what is wrong with it shows at the next run."""
@@ -98,6 +109,9 @@ class Loader:
     def _import(self, folder: str) -> ModuleType:
         module = self._modules.get(folder)
         if module is None:
+            if folder not in self._uncached:
+                self._uncached.add(folder)
+                _read_sources_of(folder.rstrip(os.sep))
             module = self._modules[folder] = _import_package(folder)
         return module
 
@@ -112,12 +126,40 @@ def _pick(names: dict[str, Any], name: str) -> Callable[..., object]:
     return function
 
 
+class _UncachedLoader(SourceFileLoader):
+    """Compiles sources anew; neither reads nor writes byte code."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the code of a module."""
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+def _read_sources_of(folder: str) -> None:
+    """Let whatever is imported from a folder, or from below it, be compiled from its source."""
+    loaders = (
+        (ExtensionFileLoader, EXTENSION_SUFFIXES),
+        (_UncachedLoader, SOURCE_SUFFIXES),
+        (SourcelessFileLoader, BYTECODE_SUFFIXES),
+    )
+
+    def finder(path: str) -> FileFinder:
+        if path != folder and not path.startswith(folder + os.sep):
+            raise ImportError(path=path)
+        return FileFinder(path, *loaders)
+
+    sys.path_hooks.insert(0, finder)
+
+
 def _import_package(folder: str) -> ModuleType:
     """Import exactly this folder, whatever else has its name."""
     folder = folder.rstrip(os.sep)
     parent, name = os.path.split(folder)
     entry = f"{folder}/__init__.py"
-    spec = importlib.util.spec_from_file_location(name, entry, submodule_search_locations=[folder])
+    spec = importlib.util.spec_from_file_location(
+        name, entry, loader=_UncachedLoader(name, entry), submodule_search_locations=[folder]
+    )
     if spec is None or spec.loader is None:
         raise PluginInvalid(f"Failed to import plugin module '{name}': it is no package")
     module = importlib.util.module_from_spec(spec)

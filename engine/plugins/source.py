@@ -1,143 +1,89 @@
-"""Find a plugin in the plugin folder and follow changes of its files.
+"""Find the code of a plugin by the name that a trigger gives it.
 
-A plugin is a single file or a folder with `__init__.py`. A name never leaves the plugin folder:
-`..`, absolute paths and links that point outside are refused. A file is read again when its
-identity (inode, size, modification time) changes; when it is gone or unreadable, the last good
-text goes on serving.
+    <file>.py       a single file of the plugin folder, in subfolders if need be
+    <folder>        a folder of the plugin folder, with `__init__.py`
+    gh:<path>       a single file of the plugin repository, fetched when the trigger starts
+
+Any thread may call.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import PluginFileError
+from engine.plugins.code import ENTRY_FILE, LocalCode, PluginCode, Report, Source
+from engine.plugins.fetch import REMOTE_PREFIX, FetchedCode, Repository
+from engine.plugins.paths import inside
 
 __all__ = ["PluginCode", "PluginFolder", "Source"]
 
-log = logging.getLogger(__name__)
-_MAX_SOURCE_BYTES = 8 * 1024 * 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a worker has to load.
-
-    Args:
-        name: the plugin's name as the trigger gives it.
-        text: the text of a single file, or None.
-        folder: the absolute path of a folder plugin, or None.
-        version: changes whenever the files do.
-    """
-
-    name: str
-    text: str | None
-    folder: str | None
-    version: str
+def _silent(_text: str) -> None:
+    """Report to nobody."""
 
 
 class PluginFolder:
-    """The folder in which plugins are found; it need not exist yet."""
+    """Where plugins are found.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: the plugin folder; it need not exist yet.
+        repository: where plugins named `gh:` come from, if from anywhere.
+    """
+
+    def __init__(self, directory: Path, repository: Repository | None = None) -> None:
         self.directory = directory.absolute()
+        self._repository = repository
+
+    def find(self, name: str, report: Report = _silent) -> PluginCode:
+        """Return a plugin's code, which need not be there until it is asked for.
+
+        Args:
+            name: as the trigger gives it.
+            report: called with a text when a last good copy has to serve.
+        """
+        if name.startswith(REMOTE_PREFIX):
+            return FetchedCode(name, self._repository, report)
+        return LocalCode(name, lambda: self._locate(name), report)
 
     def open(self, name: str) -> PluginCode:
-        """Find a plugin.
+        """Find a plugin that must be there.
 
         Raises:
             PluginFileError: there is none of this name, or it lies outside the folder.
         """
-        path = self._resolve(name)
-        if path.is_dir():
-            if not (path / "__init__.py").is_file():
-                raise PluginFileError(
-                    "reading plugin file: Multi-file plugin directory must contain "
-                    f"__init__.py: {path}"
-                )
-            return PluginCode(name, path, is_folder=True)
-        if not path.is_file():
-            raise PluginFileError(f"reading plugin file: Plugin not found: {path}")
-        return PluginCode(name, path, is_folder=False)
+        if not name.startswith(REMOTE_PREFIX):
+            self._locate(name)
+        return self.find(name)
 
-    def _resolve(self, name: str) -> Path:
-        if name.startswith("gh:"):
-            raise PluginFileError(
-                f"cannot fetch '{name}': this version takes plugins from the plugin directory "
-                f"only; put the file into {self.directory} and name it without 'gh:'"
-            )
-        relative = Path(name.rstrip("/"))
-        path = self.directory / relative
-        is_inside = not relative.is_absolute() and ".." not in relative.parts and "\0" not in name
-        if not is_inside or not name.strip("/.") or not self._contains(path):
-            raise PluginFileError(
-                f"Path traversal detected: plugin filename '{name}' attempts to access files "
-                "outside the plugin directory"
-            )
-        return path
-
-    def _contains(self, path: Path) -> bool:
-        return path.resolve().is_relative_to(self.directory.resolve())
-
-
-class PluginCode:
-    """One plugin's files; used by the thread that drives its worker."""
-
-    def __init__(self, name: str, path: Path, *, is_folder: bool) -> None:
-        self._name = name
-        self._path = path
-        self._is_folder = is_folder
-        self._latest: Source | None = None
-
-    def current(self) -> Source:
-        """Return the plugin as it is now, or as it last was when it cannot be read.
+    def check(self, name: str) -> None:
+        """Read a plugin that a new trigger names; a copy kept from before does not count.
 
         Raises:
-            PluginFileError: it cannot be read and never could.
+            PluginFileError: it cannot be read.
         """
-        try:
-            self._latest = self._read()
-        except (OSError, UnicodeDecodeError) as error:
-            if self._latest is None:
-                raise PluginFileError(f"reading plugin file: {self._path}: {error}") from error
-            log.warning(
-                "plugin cannot be read; the last good copy is used",
-                extra={"plugin": self._name, "reason": str(error)},
-            )
-        return self._latest
+        code = self.find(name)
+        if isinstance(code, FetchedCode):
+            code.fetch()
+        else:
+            code.current()
 
-    def _read(self) -> Source:
-        if self._is_folder:
-            return Source(self._name, None, str(self._path), _folder_version(self._path))
-        version = _file_version(self._path)
-        if self._latest is not None and self._latest.version == version:
-            return self._latest
-        return Source(self._name, _text(self._path), None, version)
+    def path(self, name: str) -> Path | None:
+        """Return where a plugin is, or would be; None when that is not on this machine.
 
+        Raises:
+            PluginFileError: it would lie outside the folder.
+        """
+        return None if name.startswith(REMOTE_PREFIX) else inside(self.directory, name)
 
-def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(_MAX_SOURCE_BYTES + 1)
-    if len(content) > _MAX_SOURCE_BYTES:
-        raise OSError(f"larger than {_MAX_SOURCE_BYTES} bytes")
-    return content.decode()
-
-
-def _file_version(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
-
-
-def _folder_version(path: Path) -> str:
-    versions = []
-    for directory, folders, files in os.walk(path):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
-        for name in sorted(files):
-            if name.endswith(".py"):
-                file = Path(directory, name)
-                versions.append(f"{file}:{_file_version(file)}")
-    if not versions:
-        raise FileNotFoundError(f"no Python file in {path}")
-    return "|".join(versions)
+    def _locate(self, name: str) -> Path:
+        path = inside(self.directory, name)
+        if path.is_dir():
+            if not (path / ENTRY_FILE).is_file():
+                raise PluginFileError(
+                    "reading plugin file: Multi-file plugin directory must contain "
+                    f"{ENTRY_FILE}: {path}"
+                )
+        elif not path.is_file():
+            raise PluginFileError(f"reading plugin file: Plugin not found: {path}")
+        return path

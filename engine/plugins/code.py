@@ -1,0 +1,163 @@
+"""A plugin's code on disk, followed through changes.
+
+A file is read again when its identity (inode, size, modification time) changes. What was changed
+within the last 30 ms may still be being written, so its reader waits until it is older: an event
+never meets half a file, and two changes within one tick of the file system's clock are told apart.
+When the code is gone or unreadable, the last good copy goes on serving.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engine.errors import PluginFileError
+from engine.plugins.paths import CACHE_FOLDER
+
+__all__ = ["ENTRY_FILE", "MAX_SOURCE_BYTES", "LocalCode", "PluginCode", "Report", "Source"]
+
+ENTRY_FILE = "__init__.py"
+MAX_SOURCE_BYTES = 8 * 1024 * 1024
+_SETTLED_AFTER_NS = 30_000_000
+_PATIENCE_S = 1.0  # with what never settles
+_READS = 5
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a worker has to load.
+
+    Args:
+        name: the plugin's name as the trigger gives it.
+        text: the text of a single file, or None.
+        folder: the absolute path of a folder plugin, or None.
+        version: changes whenever the files do.
+    """
+
+    name: str
+    text: str | None
+    folder: str | None
+    version: str
+
+
+class PluginCode(Protocol):
+    """One plugin's code; used by the threads that drive its worker."""
+
+    def current(self) -> Source:
+        """Return the plugin as it is now, or as it last was when it cannot be read.
+
+        Raises:
+            PluginFileError: it cannot be read and never could.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    version: str
+    changed_ns: int
+
+
+class LocalCode:
+    """A file or folder in the plugin folder; it need not be there yet.
+
+    Any thread may call; `_lock` is held while the code is read, for which all of them wait.
+
+    Args:
+        name: as the trigger gives it.
+        locate: returns its path, or raises PluginFileError.
+        report: called with a text when the code goes missing, once each time.
+    """
+
+    def __init__(self, name: str, locate: Callable[[], Path], report: Report) -> None:
+        self._name = name
+        self._locate = locate
+        self._report = report
+        self._latest: Source | None = None
+        self._is_missing = False
+        self._lock = threading.Lock()
+
+    def current(self) -> Source:
+        """See `PluginCode.current`."""
+        with self._lock:
+            return self._current()
+
+    def _current(self) -> Source:
+        try:
+            self._latest = self._read(self._locate())
+        except (OSError, UnicodeDecodeError) as error:
+            return self._last_good(PluginFileError(f"reading plugin file: {error}"))
+        except PluginFileError as error:
+            return self._last_good(error)
+        self._is_missing = False
+        return self._latest
+
+    def _last_good(self, error: PluginFileError) -> Source:
+        if self._latest is None:
+            raise error
+        if not self._is_missing:
+            self._is_missing = True
+            self._report(f"{error}; the last good copy goes on serving until the server restarts")
+        return self._latest
+
+    def _read(self, path: Path) -> Source:
+        if path.is_dir():
+            version = _settled(lambda: _look_at_folder(path)).version
+            return Source(self._name, None, str(path), version)
+        latest = self._latest
+        for _ in range(_READS):
+            version = _settled(lambda: _look_at_file(path)).version
+            if latest is not None and latest.version == version:
+                return latest
+            text = _text(path)
+            latest = Source(self._name, text, None, version)
+        raise OSError(f"{path} changes while it is read")
+
+
+def _settled(look: Callable[[], _Look]) -> _Look:
+    """Look until what is seen has not changed for a moment."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    pause = threading.Event()
+    while True:
+        seen = look()
+        age_ns = time.time_ns() - seen.changed_ns
+        # A time in the future says nothing: the clock was set back.
+        if not 0 <= age_ns < _SETTLED_AFTER_NS or time.monotonic() > deadline_s:
+            return seen
+        pause.wait((_SETTLED_AFTER_NS - age_ns) / 1e9)
+
+
+def _look_at_file(path: Path) -> _Look:
+    status = path.stat()
+    version = f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+    return _Look(version, status.st_ctime_ns)
+
+
+def _look_at_folder(path: Path) -> _Look:
+    versions, changed_ns = [], 0
+    for directory, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if name != CACHE_FOLDER)
+        for name in sorted(files):
+            if name.endswith(".py"):
+                file = Path(directory, name)
+                seen = _look_at_file(file)
+                versions.append(f"{file}:{seen.version}")
+                changed_ns = max(changed_ns, seen.changed_ns)
+    if not versions:
+        raise FileNotFoundError(f"no Python file in {path}")
+    return _Look("|".join(versions), changed_ns)
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MAX_SOURCE_BYTES + 1)
+    if len(content) > MAX_SOURCE_BYTES:
+        raise OSError(f"{path} is larger than {MAX_SOURCE_BYTES} bytes")
+    return content.decode()
