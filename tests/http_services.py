@@ -18,6 +18,7 @@ from engine.http.app import HttpServices, Identity
 from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
 from engine.ingest.writer import Writer, WriteReport, WriteRequest
+from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.entry import Entry
 from engine.model.event import PluginResponse, RequestEvent
 
@@ -119,6 +120,18 @@ class ListedRequests:
         return settled(self.answers[path])
 
 
+class ListedDryRuns:
+    """Comes to the same report, or error, for every run."""
+
+    def __init__(self) -> None:
+        self.report: DryRunReport | Exception = DryRunReport()
+        self.seen: list[DryRun] = []
+
+    def submit(self, run: DryRun) -> Future[DryRunReport]:
+        self.seen.append(run)
+        return settled(self.report)
+
+
 def render(shape: Format, table: pa.Table) -> bytes:
     """Render rows simply; what the server really renders is tested with the renderer."""
     rows: Sequence[Mapping] = table.to_pylist()
@@ -157,6 +170,7 @@ class EdgeParts:
         self.queries = ListedQueries()
         self.definitions = CatalogDefinitions(self.catalog)
         self.requests = ListedRequests()
+        self.dry_runs = ListedDryRuns()
         self.limits = limits or EdgeLimits()
 
     def services(self) -> HttpServices:
@@ -166,6 +180,7 @@ class EdgeParts:
             queries=self.queries,
             definitions=self.definitions,
             requests=self.requests,
+            dry_runs=self.dry_runs,
             render=render,
             identity=Identity("1.2.3", "abcdef", "00000000-0000-0000-0000-000000000000"),
             limits=self.limits,

@@ -36,6 +36,7 @@ from engine.workers.assembly import Site
 from engine.workers.assignment import Shared
 from engine.workers.callbacks import Callbacks
 from engine.workers.conversation import RunLimits
+from engine.workers.dryrun import DryRuns
 from engine.workers.lane import Context
 from engine.workers.premises import Premises
 from engine.workers.registry import Registry
@@ -76,6 +77,8 @@ class PluginServices:
         )
         closing.callback(self.queries.stop)
         plugins = PluginFolder(Path(config.plugin_dir))
+        premises = _premises(config, closing)
+        self.dry_runs = DryRuns(premises, self.queries, state.catalog, clock, plugins.open)
         self.scheduler = Scheduler(clock, self._announce_due, on_crash)
         self.registry = Registry(
             Site(
@@ -83,7 +86,7 @@ class PluginServices:
                 clock=clock,
                 config=config.workers,
                 plugins=plugins,
-                premises=_premises(config, closing),
+                premises=premises,
                 callbacks=Callbacks(self.queries, PluginWriter(state.writer), GlobalCache(clock)),
                 shared=Shared(
                     writer=PluginWriter(state.writer),
@@ -117,6 +120,7 @@ class PluginServices:
         progress = self._state.log.checkpoint()
         for trigger_id in {*progress.positions, *progress.ticks} - catalog.triggers.keys():
             self._state.log.forget(trigger_id)  # deleted right before the last end
+        self._closing.callback(self.dry_runs.stop)
         self.history.start()
         self._closing.callback(self.history.stop)
         self._closing.callback(self.registry.stop_all)

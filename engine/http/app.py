@@ -24,6 +24,7 @@ from engine.http.errors import (
     v1_answer,
     v2_answer,
 )
+from engine.http.plugin_test import PluginTestEndpoints
 from engine.http.query import QueryEndpoints
 from engine.http.services import HttpServices, Identity
 from engine.http.status import StatusEndpoints
@@ -35,6 +36,7 @@ __all__ = ["HttpServices", "Identity", "make_app"]
 _DATABASE = "/api/v3/configure/database"
 _TABLE = "/api/v3/configure/table"
 _TRIGGER = "/api/v3/configure/processing_engine_trigger"
+_TESTS = "/api/v3/plugin_test"
 
 
 def make_app(services: HttpServices) -> Starlette:
@@ -47,6 +49,7 @@ def make_app(services: HttpServices) -> Starlette:
             *_status_routes(services),
             *_configure_routes(services),
             *_trigger_routes(services),
+            *_test_routes(services),
         ],
         middleware=[
             Middleware(
@@ -116,6 +119,16 @@ def _trigger_routes(services: HttpServices) -> list[Route]:
         ("DELETE", _TRIGGER, triggers.delete),
         ("POST", f"{_TRIGGER}/enable", triggers.enable),
         ("POST", f"{_TRIGGER}/disable", triggers.disable),
+    ]
+    return [_route(method, path, endpoint) for method, path, endpoint in table]
+
+
+def _test_routes(services: HttpServices) -> list[Route]:
+    tests = PluginTestEndpoints(services)
+    table = [
+        ("POST", f"{_TESTS}/wal", tests.wal),
+        ("POST", f"{_TESTS}/schedule", tests.schedule),
+        ("POST", f"{_TESTS}/request", tests.request),
     ]
     return [_route(method, path, endpoint) for method, path, endpoint in table]
 

@@ -20,11 +20,13 @@ from engine.http.auth import Authorizer, OpenAccess
 from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
 from engine.ingest.writer import WriteReport, WriteRequest
+from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.event import PluginResponse, RequestEvent
 
 __all__ = [
     "CatalogCommits",
     "Definitions",
+    "DryRunner",
     "HttpServices",
     "Identity",
     "PluginRequests",
@@ -101,6 +103,14 @@ class PluginRequests(Protocol):
         ...
 
 
+class DryRunner(Protocol):
+    """Runs plugins without storing anything."""
+
+    def submit(self, run: DryRun) -> Future[DryRunReport]:
+        """Start a dry run; raises Busy or Stopping at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What the server says about itself.
@@ -125,6 +135,7 @@ class HttpServices:
     queries: Queries
     definitions: Definitions
     requests: PluginRequests
+    dry_runs: DryRunner
     render: Renderer
     identity: Identity
     limits: EdgeLimits = field(default_factory=EdgeLimits)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engine.model.event import RequestEvent
+from engine.model.event import PluginResponse, RequestEvent
 
 __all__ = [
+    "SHARED_CACHE_NAME",
     "DryRun",
     "DryRunReport",
     "Occasion",
@@ -18,6 +19,8 @@ __all__ = [
     "ScheduleOccasion",
     "WriteOccasion",
 ]
+
+SHARED_CACHE_NAME = "_shared_test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,11 @@ class DryRunReport:
         database_writes: lines by database, those written at once before those buffered.
         errors: why the run failed, or what the server would not have taken.
         trigger_time_ns: the tick, for a schedule that has one.
-        status, headers, body: the answer to a request; status None when there is none.
+        response: the answer to a request, if there is one; its body is in one piece.
     """
 
     log_lines: tuple[str, ...] = ()
     database_writes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
     trigger_time_ns: int | None = None
-    status: int | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
+    response: PluginResponse | None = None

@@ -17,9 +17,7 @@ from dataclasses import dataclass, field
 from engine.cache import CachedValue, GlobalCache, Mirror
 from engine.clock import Clock
 
-__all__ = ["SHARED_NAME", "DryCache", "DryCaches"]
-
-SHARED_NAME = "_shared_test"
+__all__ = ["DryCache", "DryCaches", "SharedDryValues"]
 
 _TTL_S = 30 * 60.0
 _TTL_NS = 30 * 60 * 1_000_000_000
