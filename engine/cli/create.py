@@ -10,6 +10,7 @@ from engine.cli import checks
 from engine.cli.client import Client
 from engine.cli.failures import BadValue, CommandFailed, WrongUsage
 from engine.cli.options import DEFAULT_HOST, Database, Host, TlsCa, TlsNoVerify, Token
+from engine.cli.pairs import key_values
 
 __all__ = ["app"]
 
@@ -66,14 +67,7 @@ def _arguments(text: str | None) -> str | None:
 
 
 def _split_arguments(text: str) -> dict[str, str]:
-    arguments: dict[str, str] = {}
-    for pair in text.split(","):
-        key, equals, value = pair.partition("=")
-        if not equals:
-            option = "--trigger-arguments <TRIGGER_ARGUMENTS>"
-            raise BadValue(pair, option, 'must be formatted as "key=value"')
-        arguments[key] = value
-    return arguments
+    return key_values(text, "--trigger-arguments <TRIGGER_ARGUMENTS>")
 
 
 @app.command("database")

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli import change, create, show
+from engine.cli import change, create, show, test
 from engine.cli.dotenv import load_dotenv
 from engine.cli.failures import CommandFailed, MissingValue
 from engine.cli.query import query
@@ -96,6 +96,7 @@ app.add_typer(show.app, name="show")
 app.add_typer(change.enable_app, name="enable")
 app.add_typer(change.disable_app, name="disable")
 app.add_typer(change.delete_app, name="delete")
+app.add_typer(test.app, name="test")
 app.command("demo")(_demo)
 
 
