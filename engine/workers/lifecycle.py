@@ -71,6 +71,8 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
             return _start_failed(state, reason)
         case WorkerLost(reason, was_stable):
             return _lost(replace(state, crashes=0) if was_stable else state, reason)
+        case Displaced() if policy.is_request and state.has_event:
+            return _displaced_request(state)
         case Displaced():
             return _proceed(replace(state, has_worker=False), KillWorker())
         case WorkArrived():
@@ -83,6 +85,8 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
         case Committed():
             return _proceed(replace(state, has_event=False, failures=0, deaths=0, crashes=0))
         case CommitRefused(reason):
+            return _failed(state, Failed(reason, ""), reason, policy)
+        case CommitFailed(reason) if policy.is_request:
             return _failed(state, Failed(reason, ""), reason, policy)
         case CommitFailed(reason):
             attempt = state.failures + 1
@@ -100,6 +104,14 @@ def _proceed(state: State, *effects: Effect) -> Step:
     if state.has_event:
         return Step(replace(state, phase=Phase.RUNNING), effects, RunEvent())
     return Step(replace(state, phase=Phase.READY), effects, AwaitWork())
+
+
+def _displaced_request(state: State) -> Step:
+    """Give up a request whose process was stopped for another run: it is not repeated."""
+    reason = "was stopped because of another run"
+    after = _proceed(replace(state, has_worker=False, has_event=False), KillWorker())
+    effects = (RecordError(f"worker {reason}"), *after.effects, GiveUpEvent(Crashed(reason, "")))
+    return replace(after, effects=effects)
 
 
 def _start_failed(state: State, reason: str) -> Step:

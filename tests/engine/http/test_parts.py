@@ -83,13 +83,16 @@ def test_a_stream_without_body_is_taken_to_its_end(
 
 def test_a_stream_that_fails_ends_before_its_end(edge: HttpServer, sink: AnswerSink) -> None:
     sink.begin(200, HEADERS, None, lambda: None)
-    answer = opened(edge).getresponse()
+    connection = opened(edge)
+    answer = connection.getresponse()
     sink.put(b"some")
 
     sink.fail(PluginFailed("no"))
 
     with pytest.raises(http.client.IncompleteRead) as cut:
         answer.read()
+    answer.close()
+    connection.close()
     assert cut.value.partial == b"some"
 
 

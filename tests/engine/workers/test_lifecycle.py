@@ -138,6 +138,24 @@ def test_a_commit_that_the_log_does_not_take_runs_the_event_again() -> None:
     assert again.action == moves.RunEvent()
 
 
+def test_a_request_whose_worker_was_stopped_for_another_lane_is_not_repeated() -> None:
+    displaced = step(running(), moves.Displaced(), policy(is_request=True))
+
+    [given_up] = [each for each in displaced.effects if isinstance(each, moves.GiveUpEvent)]
+    assert isinstance(given_up.outcome, Crashed)
+    assert displaced.action == moves.Spawn()
+    assert not displaced.state.has_event
+
+
+def test_a_request_that_the_log_does_not_take_is_answered_and_not_repeated() -> None:
+    state = moves.State(moves.Phase.COMMITTING, has_worker=True, has_event=True)
+
+    failed = step(state, moves.CommitFailed("disk"), policy(is_request=True))
+
+    assert moves.GiveUpEvent(Failed("disk", "")) in failed.effects
+    assert failed.action == moves.AwaitWork()
+
+
 def test_an_event_whose_worker_was_stopped_for_another_lane_is_run_again_uncounted() -> None:
     displaced = step(running(), moves.Displaced(), policy())
     started = step(displaced.state, moves.Started(), policy())
