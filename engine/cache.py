@@ -22,6 +22,10 @@ class CacheFull(UserError):
     code = "cache_full"
 
 
+_MAX_LIVE_NAMES = 1000
+_ENTRY_BYTES = 200  # of a key beside its text and value: slot, string and value objects
+
+
 @dataclass(frozen=True, slots=True)
 class CachedValue:
     """Packed bytes and the wall-clock time at which they expire (None: never)."""
@@ -51,7 +55,7 @@ class GlobalCache:
             self._make_room(key, len(value))
             self._remove(key)
             self._values[key] = CachedValue(value, expires_ns)
-            self._bytes += len(key) + len(value)
+            self._bytes += _size(key, value)
 
     def get(self, key: str) -> bytes | None:
         """Return the stored bytes, or None when there are none or they have expired."""
@@ -82,14 +86,14 @@ class GlobalCache:
 
     def _fits(self, key: str, size: int) -> bool:
         old = self._values.get(key)
-        freed = len(key) + len(old.value) if old is not None else 0
-        return self._bytes - freed + len(key) + size <= self._max_bytes
+        freed = _size(key, old.value) if old is not None else 0
+        return self._bytes - freed + _ENTRY_BYTES + len(key) + size <= self._max_bytes
 
     def _remove(self, key: str) -> bool:
         old = self._values.pop(key, None)
         if old is None:
             return False
-        self._bytes -= len(key) + len(old.value)
+        self._bytes -= _size(key, old.value)
         return True
 
 
@@ -110,17 +114,17 @@ class Mirror:
         """Keep a value's bytes; beyond the limit the key is only noted as live."""
         with self._lock:
             self._drop(key)
-            if self._bytes + len(key) + len(value) > self._max_bytes:
-                self._live.add(key)
+            if self._bytes + _size(key, value) > self._max_bytes:
+                self._add_live(key)
                 return
             self._values[key] = CachedValue(value, expires_ns)
-            self._bytes += len(key) + len(value)
+            self._bytes += _size(key, value)
 
     def note_live(self, key: str) -> None:
         """Note that a key's value cannot be mirrored."""
         with self._lock:
             self._drop(key)
-            self._live.add(key)
+            self._add_live(key)
 
     def forget(self, key: str) -> None:
         """Drop a key."""
@@ -139,11 +143,20 @@ class Mirror:
         with self._lock:
             return [(k, v) for k, v in self._values.items() if not _is_expired(v, now_ns)]
 
+    def _add_live(self, key: str) -> None:
+        # Their names only serve a warning: beyond a number nobody would read them.
+        if len(self._live) < _MAX_LIVE_NAMES:
+            self._live.add(key)
+
     def _drop(self, key: str) -> None:
         self._live.discard(key)
         old = self._values.pop(key, None)
         if old is not None:
-            self._bytes -= len(key) + len(old.value)
+            self._bytes -= _size(key, old.value)
+
+
+def _size(key: str, value: bytes) -> int:
+    return _ENTRY_BYTES + len(key) + len(value)
 
 
 def _is_expired(value: CachedValue, now_ns: int) -> bool:

@@ -205,7 +205,7 @@ class Server:
     def workers(self) -> list[psutil.Process]:
         """Return the worker processes."""
         children = psutil.Process(self.pid).children(recursive=True)
-        return [child for child in children if "runtime" in " ".join(child.cmdline())]
+        return [child for child in children if _is_worker(child)]
 
 
 @contextlib.contextmanager
@@ -216,3 +216,10 @@ def serving(folder: Path, *options: str) -> Iterator[Server]:
         yield server.start()
     finally:
         server.close()
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "runtime" in " ".join(process.cmdline())
+    except psutil.Error:  # it has ended meanwhile
+        return False

@@ -33,6 +33,7 @@ SIDEWAYS |= {(a, b) for a in LAYERS[-1] for b in LAYERS[-1]}
 
 PURE = {
     "engine.errors",
+    "engine.errors.*",
     "engine.config",
     "engine.model.*",
     "engine.lineprotocol.*",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import select
 import signal
 from typing import NoReturn
 
@@ -18,7 +19,15 @@ _PR_SET_PDEATHSIG = 1
 def bind_to_parent() -> None:
     """End with the thread that started us, and leave Ctrl-C at a terminal to the engine."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if _nobody_reads():
+        os._exit(1)  # it had ended before we were bound to it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _nobody_reads() -> bool:
+    poll = select.poll()
+    poll.register(2, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def leave(status: int) -> NoReturn:

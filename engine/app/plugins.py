@@ -20,10 +20,14 @@ from engine.ingest.history import RunHistory
 from engine.ingest.internal import DEAD_LETTERS, RUNS, InternalTables
 from engine.ingest.transaction import PluginWriter
 from engine.logs import LogRing
+from engine.model.entry import Run, RunEntry, Tick
 from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger
+from engine.plugins.fetch import Repository
 from engine.plugins.source import PluginFolder
+from engine.plugins.upload import Uploads
 from engine.query.executor import Limits
 from engine.query.history_tables import DEAD_LETTER_COLUMNS, RUN_COLUMNS, internal_provider
+from engine.query.plugin_files import plugin_files
 from engine.query.server_tables import Node, node_table
 from engine.query.system_tables import SystemTables
 from engine.query.tables import QueryService
@@ -32,6 +36,7 @@ from engine.service import CrashHandler
 from engine.triggers.definitions import TriggerDefinitions
 from engine.triggers.requests import RequestRouter
 from engine.triggers.scheduler import Scheduler
+from engine.triggers.sources import PluginSources
 from engine.workers.assembly import Site
 from engine.workers.assignment import Shared
 from engine.workers.callbacks import Callbacks
@@ -60,6 +65,7 @@ class PluginServices:
         closing: ExitStack,
     ) -> None:
         self._state = state
+        self._clock = clock
         self._closing = closing
         ring = LogRing()
         internal = InternalTables(state.catalog)
@@ -76,7 +82,11 @@ class PluginServices:
             limits=Limits(max_bytes=config.query.max_result_bytes),
         )
         closing.callback(self.queries.stop)
-        plugins = PluginFolder(Path(config.plugin_dir))
+        self._repository = _repository(config)
+        self._uploads = Uploads(Path(config.plugin_dir))
+        plugins = PluginFolder(Path(config.plugin_dir), self._repository)
+        tables.register("plugin_files", plugin_files(plugins), internal_only=True)
+        self.sources = PluginSources(lambda: state.catalog.catalog, plugins, self._uploads)
         premises = _premises(config, closing)
         self.dry_runs = DryRuns(premises, self.queries, state.catalog, clock, plugins.open)
         self.scheduler = Scheduler(clock, self._announce_due, on_crash)
@@ -109,6 +119,7 @@ class PluginServices:
             clock,
             log_end=lambda: state.committer.end,
             note_end=state.feed.note,
+            note_start=self._note_start,
             forget_progress=state.log.forget,
             allowed_kinds=frozenset(_KINDS[name] for name in config.workers.allowed_kinds),
         )
@@ -123,7 +134,9 @@ class PluginServices:
         self._closing.callback(self.dry_runs.stop)
         self.history.start()
         self._closing.callback(self.history.stop)
+        self._uploads.clean()
         self._closing.callback(self.registry.stop_all)
+        self._closing.callback(self._repository.close)  # before it, so that nobody waits for it
         self.registry.start_all(progress.positions, progress.ticks)
         for database in catalog.databases.values():
             self.registry.announce_end(database.id, self._state.committer.end)
@@ -136,6 +149,12 @@ class PluginServices:
 
     def _phases(self) -> dict[int, str]:
         return {s.trigger.id: s.phase.value for s in self.registry.supervisors()}
+
+    def _note_start(self, trigger: Trigger) -> None:
+        if isinstance(trigger.spec, CronSpec | EverySpec):
+            now = Tick(self._clock.now_ns())
+            entry = RunEntry(Run(trigger.id, ""), trigger.database_id, (), now, ())
+            self._state.writer.commit(entry).result()
 
     def _announce_due(self, trigger_id: int, due_ns: int) -> None:
         self.registry.announce_due(trigger_id, due_ns)
@@ -161,6 +180,11 @@ def _system_tables(ring: LogRing, state: DurableState, clock: SystemClock) -> Sy
 def _node(config: Config, clock: SystemClock) -> Node:
     cores = os.cpu_count() or 1
     return Node(config.node_id, str(uuid.uuid4()), cores, clock.now_ns() // 1_000_000)
+
+
+def _repository(config: Config) -> Repository:
+    copies = Path(config.data_dir).absolute() / config.node_id / "fetched"
+    return Repository(config.plugin_repo, copies)
 
 
 def _premises(config: Config, closing: ExitStack) -> Premises:

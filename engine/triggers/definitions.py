@@ -45,6 +45,7 @@ class TriggerDefinitions:
         *,
         log_end: Callable[[], int],
         note_end: Callable[[Iterable[int], int], None],
+        note_start: Callable[[Trigger], None],
         forget_progress: Callable[[int], None],
         allowed_kinds: frozenset[Kind] = _KINDS,
     ) -> None:
@@ -59,6 +60,7 @@ class TriggerDefinitions:
             log_end: the position behind the newest durable entry, from which a trigger starts.
             note_end: called with the database of a trigger that has begun to run, and the end of
                 the log; what was written meanwhile has been announced without it.
+            note_start: called with a trigger that begins anew: nothing before counts as missed.
             forget_progress: called with the id of a deleted trigger.
             allowed_kinds: of triggers that may be created; those that exist run on.
         """
@@ -69,6 +71,7 @@ class TriggerDefinitions:
         self._clock = clock
         self._log_end = log_end
         self._note_end = note_end
+        self._note_start = note_start
         self._forget_progress = forget_progress
         self._allowed_kinds = allowed_kinds
         self._lock = threading.Lock()
@@ -86,8 +89,8 @@ class TriggerDefinitions:
             raise InvalidParameter(
                 f"invalid request: server is configured to reject {name} plugin triggers"
             )
+        self._plugins.check(new.plugin)  # may wait for a repository, so before the lock
         with self._lock:
-            self._plugins.open(new.plugin).current()
             decide = create_trigger(new, start=self._log_end(), now_ns=self._clock.now_ns())
             self._catalog.update(decide)
             trigger = self._catalog.catalog.trigger_named(new.database, new.name)
@@ -126,6 +129,7 @@ class TriggerDefinitions:
             self._forget_progress(trigger.id)
 
     def _start(self, trigger: Trigger) -> None:
+        self._note_start(trigger)
         self._registry.start(trigger)
         self._note_end((trigger.database_id,), self._log_end())
         if isinstance(trigger.spec, CronSpec | EverySpec):

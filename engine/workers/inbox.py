@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from engine.errors import Busy, EngineError, Stopping
+from engine.errors import Busy, EngineError, TriggerDown
 from engine.ingest.internal import DeadLetter
 from engine.model.entry import Progress
 from engine.model.event import (
@@ -91,12 +91,12 @@ class RequestInbox:
 
         Raises:
             Busy: too many wait already.
-            Stopping: the trigger is stopping.
+            TriggerDown: the trigger is stopping.
         """
         pending = PendingRequest(event, Future())
         with self._lock:
             if not self._is_open:
-                raise Stopping
+                raise TriggerDown
             if len(self._waiting) >= self._limit:
                 raise Busy(f"{self._limit} requests wait for this plugin; try again shortly")
             self._waiting.append(pending)
@@ -136,4 +136,4 @@ class RequestInbox:
         """Refuse what waits and what comes."""
         with self._lock:
             self._is_open = False
-        self.refuse(Stopping())
+        self.refuse(TriggerDown())

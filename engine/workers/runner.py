@@ -14,7 +14,7 @@ import uuid
 from dataclasses import replace
 from typing import assert_never
 
-from engine.errors import EngineError, Stopping, UserError, WorkerDied
+from engine.errors import EngineError, TriggerDown, UserError, WorkerDied
 from engine.ingest.internal import DeadLetter, RunRecord
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run, TableRows
@@ -35,6 +35,8 @@ from engine.workers.runs import error_of, event_range
 from engine.workers.triggerlog import TriggerLog
 
 __all__ = ["Runner"]
+
+_FAREWELL_S = 2.0
 
 
 class Runner:
@@ -95,7 +97,7 @@ class Runner:
             )
             raise
         finally:
-            self._abandon(Stopping())
+            self._abandon(TriggerDown())
             self._drop_worker()
 
     def _perform(self, action: moves.Action) -> moves.Happening:
@@ -134,6 +136,7 @@ class Runner:
         if self._end.is_stopping():
             return moves.Unwanted()
         try:
+            self._assignment.code.current()  # as long as there is none, the trigger waits for it
             self._worker = self._crew.board(self._lane)
         except (GreetingFailed, EngineError) as error:
             return moves.StartFailed(str(error))
@@ -167,6 +170,7 @@ class Runner:
         except EngineError as error:
             return moves.Ran(Failed(str(error), ""))
         if self._is_stale(source):
+            worker.conversation.dismiss(_FAREWELL_S)  # what it says of its cache is still wanted
             return moves.CodeChanged()
         identity = self._begin(work)
         answer = work.sink if isinstance(work, PendingRequest) else None

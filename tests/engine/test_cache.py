@@ -30,7 +30,7 @@ def test_a_put_replaces_value_and_expiry() -> None:
 
 
 def test_a_full_cache_refuses_and_keeps_what_it_has() -> None:
-    cache = GlobalCache(ManualClock(), max_bytes=10)
+    cache = GlobalCache(ManualClock(), max_bytes=210)
     cache.put("a", b"12345678", ttl_s=None)
 
     with pytest.raises(CacheFull):
@@ -43,7 +43,7 @@ def test_a_full_cache_refuses_and_keeps_what_it_has() -> None:
 
 def test_expired_values_make_room() -> None:
     clock = ManualClock()
-    cache = GlobalCache(clock, max_bytes=10)
+    cache = GlobalCache(clock, max_bytes=210)
     cache.put("a", b"12345678", ttl_s=1.0)
     clock.advance(2.0)
 
@@ -74,7 +74,16 @@ def test_live_values_are_named_once_when_they_are_lost() -> None:
 
 
 def test_values_beyond_the_limit_are_only_noted() -> None:
-    mirror = Mirror(max_bytes=4)
+    mirror = Mirror(max_bytes=204)
     mirror.store("k", b"12345", None)
 
     assert mirror.take_lost() == ["k"]
+
+
+def test_keys_count_even_with_empty_values_and_live_names_are_bounded() -> None:
+    mirror = Mirror(max_bytes=10_000)
+    for number in range(2000):
+        mirror.store(f"k{number}", b"", None)
+
+    assert len(mirror.unexpired(0)) < 50
+    assert len(mirror.take_lost()) == 1000

@@ -56,6 +56,7 @@ def test_a_kind_that_the_server_is_set_up_to_reject_is_refused_before_its_plugin
         SystemClock(),
         log_end=lambda: 0,
         note_end=lambda databases, end: None,
+        note_start=lambda _: None,
         forget_progress=lambda _: None,
         allowed_kinds=frozenset(Kind) - {kind(spec)},
     )
@@ -82,6 +83,7 @@ def test_what_is_written_while_a_trigger_starts_is_announced_to_it(tmp_path: Pat
         SystemClock(),
         log_end=lambda: registry.end,
         note_end=lambda databases, end: told.append((list(databases), end)),
+        note_start=lambda _: None,
         forget_progress=lambda _: None,
     )
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import Busy, Stopping
+from engine.errors import Busy, TriggerDown
 from engine.model.event import PluginResponse, RequestEvent
 from engine.workers.inbox import RequestInbox
 from engine.workers.nudge import Nudge
@@ -39,6 +39,6 @@ def test_a_closed_inbox_answers_those_who_wait_and_refuses_those_who_come() -> N
 
     inbox.close()
 
-    assert isinstance(waiting.exception(0), Stopping)
-    with pytest.raises(Stopping):
+    assert isinstance(waiting.exception(0), TriggerDown)
+    with pytest.raises(TriggerDown):
         inbox.submit(request())
