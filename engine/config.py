@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, TypeVar, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 from engine.errors import InvalidConfig
 
@@ -141,6 +142,8 @@ class Config:
     storage: StorageConfig = field(default_factory=StorageConfig)
     query: QueryConfig = field(default_factory=QueryConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
+    # Where plugins named `gh:` come from; as InfluxDB 3 Core.
+    plugin_repo: str = "https://raw.githubusercontent.com/influxdata/influxdb3_plugins/main/"
     # Processes of their own are the only wall so far.
     sandbox: str = "off"
 
@@ -155,6 +158,10 @@ class Config:
         for name in ("node_id", "data_dir", "plugin_dir"):
             if not getattr(config, name).strip():
                 raise InvalidConfig(f"{name}: must not be empty")
+        if not _is_web_url(config.plugin_repo):
+            raise InvalidConfig(
+                f"plugin_repo: {config.plugin_repo!r} is not a URL of http or https"
+            )
         if config.sandbox not in _SANDBOXES:
             raise InvalidConfig(f"sandbox: {config.sandbox!r} is not one of {_listed(_SANDBOXES)}")
         for name in config.workers.allowed_kinds:
@@ -162,6 +169,15 @@ class Config:
                 path = "workers.allowed_kinds"
                 raise InvalidConfig(f"{path}: {name!r} is not one of {_listed(_KINDS)}")
         return config
+
+
+def _is_web_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        is_web = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return is_web and not parts.query and not parts.fragment and text.isprintable()
 
 
 def _section(kind: type[_Section], given: object, path: str) -> _Section:

@@ -21,6 +21,7 @@ from engine.ingest.writer import Writer, WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.entry import Entry
 from engine.model.event import PluginResponse, RequestEvent
+from engine.plugins.upload import UploadedFile
 
 
 def settled(value: object) -> Future:
@@ -132,6 +133,30 @@ class ListedDryRuns:
         return settled(self.report)
 
 
+class ListedUploads:
+    """Keeps what was uploaded; one trigger, `t` of `db`, is known."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple] = []
+        self.refusal: Exception | None = None
+
+    def create_file(self, name: str, content: bytes) -> None:
+        self._take("create_file", name, content)
+
+    def update_file(self, trigger: str, database: str | None, content: bytes) -> None:
+        self._take("update_file", trigger, database, content)
+
+    def update_folder(
+        self, trigger: str, database: str | None, files: Sequence[UploadedFile]
+    ) -> None:
+        self._take("update_folder", trigger, database, list(files))
+
+    def _take(self, *call: object) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.seen.append(call)
+
+
 def render(shape: Format, table: pa.Table) -> bytes:
     """Render rows simply; what the server really renders is tested with the renderer."""
     rows: Sequence[Mapping] = table.to_pylist()
@@ -170,6 +195,7 @@ class EdgeParts:
         self.queries = ListedQueries()
         self.definitions = CatalogDefinitions(self.catalog)
         self.requests = ListedRequests()
+        self.sources = ListedUploads()
         self.dry_runs = ListedDryRuns()
         self.limits = limits or EdgeLimits()
 
@@ -180,6 +206,7 @@ class EdgeParts:
             queries=self.queries,
             definitions=self.definitions,
             requests=self.requests,
+            sources=self.sources,
             dry_runs=self.dry_runs,
             render=render,
             identity=Identity("1.2.3", "abcdef", "00000000-0000-0000-0000-000000000000"),

@@ -123,6 +123,7 @@ class Engine:
             queries=triggers.queries,
             definitions=triggers.definitions,
             requests=triggers.requests,
+            sources=triggers.sources,
             dry_runs=triggers.dry_runs,
             render=lambda shape, table: _RENDERERS[shape](table),
             identity=Identity(version(_DISTRIBUTION), "unknown", str(uuid.uuid4())),

@@ -53,6 +53,14 @@ def serve(
             help="Where plugins are; need not exist yet; <data-dir>/plugins if absent.",
         ),
     ] = None,
+    plugin_repo: Annotated[
+        str | None,
+        typer.Option(
+            envvar="INFLUXDB3_PLUGIN_REPO",
+            metavar="URL",
+            help="Where plugins named gh:<path> come from; InfluxData's repository if absent.",
+        ),
+    ] = None,
     http_bind: Annotated[
         str,
         typer.Option(
@@ -167,6 +175,8 @@ def serve(
         },
         "sandbox": sandbox,
     }
+    if plugin_repo is not None:
+        settings["plugin_repo"] = plugin_repo
     if hot_buffer_limit is not None:
         settings["storage"] = {"hot_buffer_bytes": checks.byte_count(hot_buffer_limit)}
     _warn_when_open(host)

@@ -25,6 +25,7 @@ from engine.http.errors import (
     v2_answer,
 )
 from engine.http.plugin_test import PluginTestEndpoints
+from engine.http.plugins import PluginFileEndpoints
 from engine.http.query import QueryEndpoints
 from engine.http.services import HttpServices, Identity
 from engine.http.status import StatusEndpoints
@@ -36,6 +37,7 @@ __all__ = ["HttpServices", "Identity", "make_app"]
 _DATABASE = "/api/v3/configure/database"
 _TABLE = "/api/v3/configure/table"
 _TRIGGER = "/api/v3/configure/processing_engine_trigger"
+_PLUGINS = "/api/v3/plugins"
 _TESTS = "/api/v3/plugin_test"
 
 
@@ -49,6 +51,7 @@ def make_app(services: HttpServices) -> Starlette:
             *_status_routes(services),
             *_configure_routes(services),
             *_trigger_routes(services),
+            *_plugin_routes(services),
             *_test_routes(services),
         ],
         middleware=[
@@ -129,6 +132,16 @@ def _test_routes(services: HttpServices) -> list[Route]:
         ("POST", f"{_TESTS}/wal", tests.wal),
         ("POST", f"{_TESTS}/schedule", tests.schedule),
         ("POST", f"{_TESTS}/request", tests.request),
+    ]
+    return [_route(method, path, endpoint) for method, path, endpoint in table]
+
+
+def _plugin_routes(services: HttpServices) -> list[Route]:
+    plugins = PluginFileEndpoints(services)
+    table = [
+        ("POST", f"{_PLUGINS}/files", plugins.create_file),
+        ("PUT", f"{_PLUGINS}/files", plugins.update_file),
+        ("PUT", f"{_PLUGINS}/directory", plugins.update_folder),
     ]
     return [_route(method, path, endpoint) for method, path, endpoint in table]
 

@@ -6,7 +6,7 @@ is marked as blocking, which the edge calls in the loop's default executor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,6 +22,7 @@ from engine.http.limits import EdgeLimits
 from engine.ingest.writer import WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.event import PluginResponse, RequestEvent
+from engine.plugins.upload import UploadedFile
 
 __all__ = [
     "CatalogCommits",
@@ -30,6 +31,7 @@ __all__ = [
     "HttpServices",
     "Identity",
     "PluginRequests",
+    "PluginUploads",
     "Queries",
     "Renderer",
     "SqlValue",
@@ -111,6 +113,24 @@ class DryRunner(Protocol):
         ...
 
 
+class PluginUploads(Protocol):
+    """Takes the code of plugins; every method blocks on the disk."""
+
+    def create_file(self, name: str, content: bytes) -> None:
+        """Write a file of the plugin folder."""
+        ...
+
+    def update_file(self, trigger: str, database: str | None, content: bytes) -> None:
+        """Replace the file of a trigger."""
+        ...
+
+    def update_folder(
+        self, trigger: str, database: str | None, files: Sequence[UploadedFile]
+    ) -> None:
+        """Replace the folder of a trigger."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What the server says about itself.
@@ -135,6 +155,7 @@ class HttpServices:
     queries: Queries
     definitions: Definitions
     requests: PluginRequests
+    sources: PluginUploads
     dry_runs: DryRunner
     render: Renderer
     identity: Identity

@@ -99,18 +99,14 @@ class SupervisorMaker:
         self._site = site
 
     def make(self, trigger: Trigger, position: Position | None, tick_ns: int | None) -> Supervisor:
-        """Make the supervisor of a trigger; see `Registry.start`.
-
-        Raises:
-            PluginFileError: its plugin cannot be found.
-        """
+        """Make the supervisor of a trigger; see `Registry.start`."""
         site = self._site
-        code = site.plugins.open(trigger.plugin)
         database = site.catalog.catalog.database_by_id(trigger.database_id).name
         nudges = [Nudge() for _ in range(self._lanes(trigger))]
         log_of = functools.partial(
             TriggerLog, site.ring, site.clock, trigger.name, kind(trigger.spec)
         )
+        code = site.plugins.find(trigger.plugin, lambda text: log_of().engine_line("WARN", text))
         return Supervisor(
             Assignment(trigger, database, code, self._policy(trigger)),
             self._inbox(trigger, Nudges(nudges), log_of(), position=position, tick_ns=tick_ns),
