@@ -17,7 +17,7 @@ from engine.clock import SystemClock
 from engine.config import Config
 from engine.errors import EngineError, UserError
 from engine.ingest.history import RunHistory
-from engine.ingest.internal import DEAD_LETTERS, RUNS, InternalTables
+from engine.ingest.internal import DEAD_LETTERS, RUNS
 from engine.ingest.transaction import PluginWriter
 from engine.logs import LogRing
 from engine.model.entry import Run, RunEntry, Tick
@@ -68,8 +68,7 @@ class PluginServices:
         self._clock = clock
         self._closing = closing
         ring = LogRing()
-        internal = InternalTables(state.catalog)
-        self.history = RunHistory(internal, state.writer, on_crash)
+        self.history = RunHistory(state.internal, state.writer, on_crash)
         tables = _system_tables(ring, state, clock)
         tables.register("processing_engine_triggers", trigger_table(self._phases))
         tables.register("nodes", node_table(_node(config, clock)), internal_only=True)
@@ -102,7 +101,7 @@ class PluginServices:
                     writer=PluginWriter(state.writer),
                     encoder=EventEncoder(),
                     clock=clock,
-                    internal=internal,
+                    internal=state.internal,
                     history=self.history,
                     persist_disabled=self._persist_disabled,
                 ),

@@ -3,13 +3,15 @@
 It keeps rows twice, on purpose: as they were written, in order of arrival, which is what events
 read; and merged into unique points in order of time, which is what queries read. The second is
 built when somebody asks for it, and shares memory with the first where nothing had to be merged.
+A table may have a bound: then its oldest chunks are let go as new rows come.
 
-Threads: `append` is called by one thread, the rest by any. `_lock` guards the tables, their chunks
-and indexes, the causes, `_bytes` and `_end`; it is held to look up and to link, never while rows
-are copied. What a reader takes under it are values. (`_bytes` is read without it, and so are the
-causes of an entry, which never change once they are there.) Chunks are joined by the appending
-thread outside of the lock, which is safe because nobody else changes them. Each table's
-`MergedView` has a lock of its own, which is never taken together with `_lock`.
+Threads: `bind` before the first entry, `append` is called by one thread, the rest by any. `_lock`
+guards the tables, their chunks and indexes, the causes, `_bytes` and `_end`; it is held to look up
+and to link, never while rows are copied. What a reader takes under it are values. (`_bytes` is read
+without it, and so are the causes of an entry, which never change once they are there.) Chunks are
+joined and let go by the appending thread, which looks at them outside of the lock: nobody else
+changes them. Each table's `MergedView` has a lock of its own, which is never taken together with
+`_lock`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import pyarrow as pa
 
 from engine.model.entry import CheckpointEntry, Entry
 from engine.model.schema import TableSchema
+from engine.storage.bounds import Bound, surplus_chunks
 from engine.storage.entry_index import EntryIndex, EntryRows, end_of_slice
 from engine.storage.row_space import Chunk, RowSpace, merged_chunk, rows_between
 from engine.storage.union import joined, without_empty_columns
@@ -47,7 +50,7 @@ class Slice:
 
 
 class _Table:
-    """One table's rows; `view` guards itself, the rest is guarded by the buffer's lock."""
+    """One table's rows; a view guards itself, the rest is guarded by the buffer's lock."""
 
     def __init__(self, table_id: int, database_id: int) -> None:
         self.id = table_id
@@ -72,6 +75,7 @@ class HotBuffer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tables: dict[int, _Table] = {}
+        self._bounds: dict[int, Bound] = {}
         self._causes: dict[int, tuple[int, ...]] = {}
         self._bytes = 0
         self._end = 1
@@ -92,10 +96,14 @@ class HotBuffer:
         return self._bytes
 
     def rows_of(self, table_id: int) -> int:
-        """Return the number of rows as written, duplicates included."""
+        """Return the number of rows as written that are kept, duplicates included."""
         with self._lock:
             table = self._tables.get(table_id)
-            return table.rows.end if table else 0
+            return table.rows.end - table.rows.start if table else 0
+
+    def bind(self, table_id: int, bound: Bound) -> None:
+        """Keep no more of a table than a bound says."""
+        self._bounds[table_id] = bound
 
     def append(self, first_sequence: int, entries: Sequence[Entry]) -> None:
         """Add entries that are durable; all become visible at once.
@@ -116,6 +124,8 @@ class HotBuffer:
             self._end = first_sequence + len(entries)
         for table in touched.values():
             self._join_chunks(table)
+            if table.id in self._bounds:
+                self._let_go(table, self._bounds[table.id])
 
     def snapshot(self, table_id: int, schema: TableSchema) -> tuple[pa.RecordBatch, ...]:
         """Return the unique points of a table.
@@ -132,8 +142,8 @@ class HotBuffer:
             table = self._tables.get(table_id)
             if table is None:
                 return ()
-            chunks, end = table.rows.chunks, table.rows.end
-        return table.view.batches(chunks, end, schema)
+            view, chunks, end = table.view, table.rows.chunks, table.rows.end
+        return view.batches(chunks, end, schema)
 
     def read(
         self,
@@ -199,6 +209,19 @@ class HotBuffer:
                 table.rows.replace_tail(due, chunk)
                 if table.id in self._tables:  # not dropped meanwhile
                     self._bytes += table.rows.memory_bytes - before
+
+    def _let_go(self, table: _Table, bound: Bound) -> None:
+        chunks = table.rows.chunks
+        count = surplus_chunks(chunks, bound)
+        if not count:
+            return
+        with self._lock:
+            before = table.rows.memory_bytes
+            entries = table.entries.drop_before(chunks[count - 1].end, table.rows.end)
+            table.rows.drop_head(count, entries)
+            table.view = MergedView()  # points are not told apart by when they were written
+            if table.id in self._tables:
+                self._bytes += table.rows.memory_bytes - before
 
     def _find(
         self, position: int, database_id: int, table_ids: frozenset[int] | None, max_rows: int

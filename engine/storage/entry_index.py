@@ -10,7 +10,7 @@ An `EntryIndex` is not locked: its owner guards it. `EntryRows` is a copy and be
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,6 +60,21 @@ class EntryIndex:
         self._starts.append(start)
         self._ordinals.append(ordinal)
 
+    def drop_before(self, row: int, end_row: int) -> int:
+        """Forget the rows before a row; return how many entries have none left.
+
+        Args:
+            row: the first that is kept, or `end_row`.
+            end_row: the row after the table's last.
+        """
+        count = max(0, bisect_right(self._starts, row) - 1)
+        if row == end_row:
+            count = len(self._starts)
+        del self._sequences[:count], self._starts[:count], self._ordinals[:count]
+        if self._starts:
+            self._starts[0] = max(self._starts[0], row)
+        return count
+
     def entries_from(self, position: int, end_row: int, max_entries: int) -> EntryRows | None:
         """Copy the first entries at or above a position.
 
@@ -100,6 +115,6 @@ def end_of_slice(
 
 
 def _bytes_before(entries: EntryRows, chunks: Sequence[Chunk]) -> npt.NDArray[np.float64]:
-    rows = np.array([0, *(chunk.end for chunk in chunks)])
+    rows = np.array([chunks[0].start, *(chunk.end for chunk in chunks)])
     sizes = np.cumsum([0, *(chunk.size_bytes for chunk in chunks)])
     return np.asarray(np.interp(entries.bounds, rows, sizes), dtype=np.float64)

@@ -3,6 +3,7 @@
 Rows are numbered from 0 in order of arrival and kept as chunks. Small chunks are joined when 32 of
 them stand at the end, first into hundreds of rows, then thousands, up to about 64k: each row is
 copied at most three times, and a table has a few hundred chunks however small its writes are.
+The first chunks may be let go; the numbers of the rows that are left stay as they are.
 
 Chunks are values; a `RowSpace` is not locked: its owner guards it, takes a tuple of the chunks
 under its lock, and slices them without.
@@ -58,17 +59,19 @@ class Chunk:
 class RowSpace:
     """The chunks of one table; guarded by its owner.
 
-    `memory_bytes` is roughly what they take, with a share for the entry of each `append`.
+    `start` is the number of the first row that is kept, `memory_bytes` roughly what the chunks
+    take, with a share for the entry of each `append`.
     """
 
     def __init__(self) -> None:
         self._chunks: list[Chunk] = []
+        self.start = 0
         self.memory_bytes = 0
 
     @property
     def end(self) -> int:
         """The number that the next row will get."""
-        return self._chunks[-1].end if self._chunks else 0
+        return self._chunks[-1].end if self._chunks else self.start
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:
@@ -94,6 +97,12 @@ class RowSpace:
         del self._chunks[-len(old) :]
         self._chunks.append(new)
         self.memory_bytes += new.memory_bytes - sum(chunk.memory_bytes for chunk in old)
+
+    def drop_head(self, chunks: int, entries: int) -> None:
+        """Let the first chunks go, and the shares of the entries that wrote them."""
+        gone, self._chunks = self._chunks[:chunks], self._chunks[chunks:]
+        self.start = gone[-1].end if gone else self.start
+        self.memory_bytes -= sum(chunk.memory_bytes for chunk in gone) + entries * _ENTRY_BYTES
 
 
 def merged_chunk(chunks: Sequence[Chunk]) -> Chunk:
