@@ -26,6 +26,7 @@ class Gate:
 
     @classmethod
     def make(cls, folder: Path) -> Gate:
+        folder.mkdir(exist_ok=True)
         path = folder / "gate"
         os.mkfifo(path)
         return cls(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from engine.model.entry import Run
 from engine.model.event import Crashed, Outcome, ProtocolBroken, Succeeded, TimedOut
 from engine.model.trigger import RequestSpec, Trigger, TriggerSettings
 from engine.plugins.environments import Environment
+from engine.workers.answers import AnswerSink
 from engine.workers.callbacks import Callbacks, RunContext
 from engine.workers.conversation import GreetingFailed, RunLimits
 from engine.workers.generation import LaneEnd, Worker
@@ -140,10 +142,10 @@ def test_a_worker_that_does_not_greet_properly_is_refused_with_the_reason(
     assert reason in str(refused.value)
 
 
-def run(worker: Worker) -> Outcome:
+def run(worker: Worker, answer: AnswerSink | None = None) -> Outcome:
     worker.greet(0)
     who = RunIdentity(Run(1, "r"), "db", 1, (1,))
-    return worker.conversation.run(RequestRun("r", {}, {}, b""), RunContext(who, None))
+    return worker.conversation.run(RequestRun("r", {}, {}, b""), RunContext(who, None, answer))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +163,39 @@ def test_a_worker_that_breaks_the_protocol_in_a_run_is_found_out(
     start: Callable[[str], Worker], behaviour: str
 ) -> None:
     assert isinstance(run(start(behaviour)), ProtocolBroken)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        "up(); say(m.Chunk(b'x'))",
+        "up(); say(m.Head(200, (), None)); say(m.Head(200, (), None))",
+        "up(); say(m.Head(200, (), 1 << 40))",
+        "up(); say(m.Head(200, (), 2)); say(m.Result(None, None))",
+        "up(); say(m.Head(200, (), None)); say(m.Chunk(bytes(2 << 20)))",
+        "up(); say(m.Head(200, (), None)); say(m.Result(None, m.Response(200, (), b'')))",
+    ],
+)
+def test_an_answer_whose_parts_do_not_fit_is_found_out(
+    start: Callable[[str], Worker], behaviour: str
+) -> None:
+    assert isinstance(run(start(behaviour), AnswerSink(Future())), ProtocolBroken)
+
+
+def test_an_answer_to_an_event_that_is_no_request_is_found_out(
+    start: Callable[[str], Worker],
+) -> None:
+    assert isinstance(run(start("up(); say(m.Head(200, (), None))")), ProtocolBroken)
+
+
+def test_a_stream_that_nobody_reads_is_stopped_at_its_deadline(
+    start: Callable[[str], Worker],
+) -> None:
+    worker = start(
+        "up(); say(m.Head(200, (), None))\nwhile True: say(m.Chunk(bytes(1 << 20))); socket.recv()"
+    )
+
+    assert run(worker, AnswerSink(Future())) == TimedOut(2.0)
 
 
 def test_a_result_is_kept_when_the_worker_ends_right_after_it(

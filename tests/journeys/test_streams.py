@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.requesting import ENGINE, Gate, add, opened
+from tests.requesting import ENGINE, TRIGGERS, Gate, add, opened
 from tests.serving import Server, eventually, serving
 
 
@@ -25,6 +25,11 @@ def gate(tmp_path: Path) -> Gate:
     return Gate.make(tmp_path)
 
 
+ENDLESS = """
+def process_request(*args):
+    while True:
+        yield "x" * 1000
+"""
 GATED = """
 def process_request(influxdb3_local, query, headers, body, args):
     influxdb3_local.write(LineBuilder("streamed").int64_field("n", 1))
@@ -190,3 +195,50 @@ def _is_still(file: Path) -> int:
 
 
 _SIZES: dict[Path, int] = {}
+
+
+def test_streams_of_an_asynchronous_trigger_run_side_by_side(
+    served: Server, tmp_path: Path
+) -> None:
+    gates = {name: Gate.make(tmp_path / name) for name in ("one", "two")}
+    code = """
+        def process_request(influxdb3_local, query, headers, body, args):
+            yield query["gate"]
+            open(args[query["gate"]]).read()
+            yield " done"
+        """
+    arguments = {name: str(gate.path) for name, gate in gates.items()}
+    add(served, "beside", code, arguments=arguments, settings={"run_async": True})
+
+    with opened(served, "beside?gate=one") as one, opened(served, "beside?gate=two") as two:
+        assert (one.read1(9), two.read1(9)) == (b"one", b"two")
+        gates["two"].let_go()
+        assert two.read() == b" done"
+        gates["one"].let_go()
+        assert one.read() == b" done"
+
+
+def test_disabling_the_trigger_breaks_its_stream(served: Server) -> None:
+    add(served, "disabled", ENDLESS)
+
+    with opened(served, "disabled") as answer:
+        answer.read(10)
+        off = served.request(
+            "POST", TRIGGERS + "/disable", "", None, db="db", trigger_name="disabled"
+        )
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.read()
+
+    assert off.status == 200
+
+
+def test_a_server_that_is_stopped_breaks_its_streams_and_ends(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.create_database("db")
+        add(server, "running", ENDLESS)
+        with opened(server, "running") as answer:
+            answer.read(10)
+
+            assert server.stop(20.0) == 0
+            with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+                answer.read()
