@@ -128,9 +128,17 @@ def _shown_time(time_ns: int | None) -> str | None:
 def _shown_answer(response: PluginResponse | None) -> dict[str, object]:
     if response is None:
         return {"status": None, "headers": {}, "body": None}
-    shown: dict[str, object] = {"status": response.status, "headers": dict(response.headers)}
+    shown = {"status": response.status, "headers": _shown_headers(response.headers)}
     body = response.body if isinstance(response.body, bytes) else b""
     try:
         return {**shown, "body": body.decode()}
     except UnicodeDecodeError:
         return {**shown, "body_base64": base64.b64encode(body).decode()}
+
+
+def _shown_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, object]:
+    """Return values by name; a name that comes more than once has a list of them."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        values.setdefault(name, []).append(value)
+    return {name: found[0] if len(found) == 1 else found for name, found in values.items()}

@@ -84,6 +84,15 @@ def test_bodies_that_are_no_text_travel_as_base64(client: httpx.Client, parts: E
     assert answer.json()["body_base64"] == "/w=="
 
 
+def test_a_header_that_comes_twice_has_both_values(client: httpx.Client, parts: EdgeParts) -> None:
+    headers = (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"))
+    parts.dry_runs.report = DryRunReport(response=PluginResponse(200, headers, b""))
+
+    answer = client.post(REQUEST, json=PLUGIN)
+
+    assert answer.json()["headers"] == {"Set-Cookie": ["a=1", "b=2"]}
+
+
 def test_no_answer_has_no_status(client: httpx.Client) -> None:
     assert client.post(REQUEST, json=PLUGIN).json()["status"] is None
 
