@@ -35,7 +35,15 @@ DOCS = ROOT / "docs"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["docs/tutorial/first-plugin.md", "README.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "docs/tutorial/first-plugin.md",
+        "docs/how-to/deploy-a-plugin.md",
+        "docs/how-to/test-a-plugin.md",
+        "README.md",
+    ],
+)
 def test_whoever_follows_the_page_gets_what_it_says(page: str, tmp_path: Path) -> None:
     text = (ROOT / page).read_text()
     # The first commands of the README are tested by the bootstrap's and the demo's own tests.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from engine.cli.client import Client
 from engine.cli.failures import BadValue, CommandFailed, WrongUsage
 from engine.cli.options import DEFAULT_HOST, Database, Host, TlsCa, TlsNoVerify, Token
 from engine.cli.pairs import key_values
+from engine.cli.plugin_files import upload as send_plugin
 
 __all__ = ["app"]
 
@@ -113,6 +115,10 @@ def create_trigger(
     plugin_filename: Annotated[
         str | None, typer.Option(metavar="PATH", help="The same as --path.")
     ] = None,
+    upload: Annotated[
+        bool,
+        typer.Option("--upload", help="The plugin is on this machine: send it to the server."),
+    ] = False,
     trigger_arguments: Annotated[
         str | None,
         typer.Option(
@@ -162,9 +168,11 @@ def create_trigger(
     tls_no_verify: TlsNoVerify = False,
 ) -> None:
     """Create a trigger."""
+    client = Client(host, token, tls_ca, tls_no_verify)
+    plugin = _plugin(path, plugin_filename)
     body = {
         "db": database,
-        "plugin_filename": _plugin(path, plugin_filename),
+        "plugin_filename": send_plugin(client, Path(plugin)) if upload else plugin,
         "trigger_name": name,
         "trigger_settings": {
             "run_async": run_asynchronous,
@@ -178,7 +186,7 @@ def create_trigger(
         "disabled": disabled,
     }
     try:
-        Client(host, token, tls_ca, tls_no_verify).send_json("POST", _TRIGGER_PATH, body)
+        client.send_json("POST", _TRIGGER_PATH, body)
     except CommandFailed as error:
         typer.echo(f"Failed to create trigger: {error}", err=True)
         raise

@@ -1,4 +1,4 @@
-"""`show databases` and `show system`."""
+"""`show databases`, `show plugins` and `show system`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.cli.query import ask
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Show databases and system tables.")
+app = typer.Typer(help="Show databases, plugins and system tables.")
 system_app = typer.Typer(help="Show the system tables of a database.")
 app.add_typer(system_app, name="system")
 
@@ -61,6 +61,20 @@ def show_databases(
     params = {"format": shape.value, "show_deleted": "true" if show_deleted else "false"}
     with client.send("GET", "/api/v3/configure/database", params=params) as answer:
         deliver(answer, shape, None)
+
+
+@app.command("plugins")
+def show_plugins(
+    *,
+    shape: ShownFormat = OutputFormat.pretty,
+    host: Host = DEFAULT_HOST,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_no_verify: TlsNoVerify = False,
+) -> None:
+    """List the files behind all triggers."""
+    client = Client(host, token, tls_ca, tls_no_verify)
+    _show(client, "_internal", "SELECT * FROM system.plugin_files", shape)
 
 
 @system_app.callback()
