@@ -10,29 +10,29 @@ import pytest
 BATCHES = [{"table_name": "cpu", "rows": [{"time": 1}, {"time": 2}]}]
 
 
-def test_events_and_rows_are_counted(plugin, local):
+def test_events_and_rows_are_counted(plugin, local, scene):
     plugin.process_writes(local, BATCHES, None)
     plugin.process_writes(local, BATCHES, None)
 
-    assert local.lines[1] == "crash_test event=2i,row_count=2i"
+    assert scene.lines()[1] == "crash_test event=2i,row_count=2i"
 
 
-def test_the_chosen_event_fails_once_and_passes_when_repeated(plugin, local):
+def test_the_chosen_event_fails_once_and_passes_when_repeated(plugin, local, scene):
     args = {"mode": "raise", "at": "1"}
     with pytest.raises(RuntimeError, match="as asked: raise"):
         plugin.process_writes(local, BATCHES, args)
 
     plugin.process_writes(local, BATCHES, args)
 
-    assert local.lines == ["crash_test event=1i,row_count=2i"]
+    assert scene.lines() == ["crash_test event=1i,row_count=2i"]
 
 
-def test_own_counts_are_no_events(plugin, local):
+def test_own_counts_are_no_events(plugin, local, scene):
     rows = [{"table_name": "crash_test", "rows": [{"time": 1}]}]
 
     plugin.process_writes(local, rows, {"mode": "raise", "at": "1"})
 
-    assert local.lines == []
+    assert scene.lines() == []
 
 
 def test_requests_are_counted_as_well(plugin, local):

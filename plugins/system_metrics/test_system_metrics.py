@@ -15,15 +15,15 @@ DEVICES = (
 )
 
 
-def test_this_machine_can_be_sampled_twice(plugin, local):
+def test_this_machine_can_be_sampled_twice(plugin, local, scene):
     plugin.process_scheduled_call(local, NOW, {"host": "me"})
-    first = [line.split(",")[0] for line in local.lines]
-    local.cache.own["cpu_seconds"] = (0.0, 1.0)  # an older reading than any
+    first = [line.split(",")[0] for line in scene.lines()]
+    local.cache.put("cpu_seconds", (0.0, 1.0))  # an older reading than any
     plugin.process_scheduled_call(local, NOW, {"host": "me"})
 
     assert first == ["system_memory", "system_load", "system_network"]
-    assert local.lines[3].startswith("system_cpu,host=me usage_percent=")
-    assert all(line.endswith(" 1767268800000000000") for line in local.lines)
+    assert scene.lines()[3].startswith("system_cpu,host=me usage_percent=")
+    assert all(line.endswith(" 1767268800000000000") for line in scene.lines())
 
 
 def test_usage_is_the_busy_part_of_the_time_between(plugin):
