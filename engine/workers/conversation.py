@@ -208,7 +208,8 @@ class Conversation:
 
     def _await(self, future: Future[R], deadline_s: float) -> R:
         """Wait for the reply to a call while watching the worker that waits for it."""
-        future.add_done_callback(lambda _: self._nudge.signal())
+        if not future.done():
+            future.add_done_callback(lambda _: self._nudge.signal())
         while not future.done():
             self._wake(deadline_s)
         return future.result()
