@@ -12,9 +12,7 @@ Its cache is one of the test caches.
 
 from __future__ import annotations
 
-import os
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -108,8 +106,7 @@ class DryRuns:
         except OccasionRefused as error:
             return DryRunReport(errors=(str(error),))
         cache = self._caches.open(run.cache_name)
-        run_id = uuid.UUID(bytes=os.urandom(16), version=4).hex
-        stage = Stage(self._premises, self._queries, self._clock, run, run_id, cache)
+        stage = Stage(self._premises, self._queries, self._clock, run, cache)
         with self._interruptible() as nudge:
             rehearsed = stage.perform(source, work, nudge, self._stopping)
         self._caches.keep(run.cache_name, cache)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import uuid
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from engine.clock import Clock
@@ -65,32 +67,32 @@ class Rehearsed:
     response: PluginResponse | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class Stage:
-    """A worker's surroundings, in which nothing is stored.
+    """A worker's surroundings for one run, in which nothing is stored.
 
     Args:
         premises: those of all workers.
         queries: the real ones.
         clock: of log lines and caches.
         run: what is asked for.
-        run_id: names the run to the worker.
         cache: of the run's name.
     """
 
-    premises: Premises
-    queries: Queries
-    clock: Clock
-    run: DryRun
-    run_id: str
-    cache: DryCache
-    _ring: LogRing = field(default_factory=LogRing, init=False)
-    _writes: DryWrites = field(default_factory=DryWrites, init=False)
-    _answer: Future[PluginResponse] = field(default_factory=Future, init=False)
-    _sink: AnswerSink = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_sink", AnswerSink(self._answer, holds_all=True))
+    def __init__(
+        self, premises: Premises, queries: Queries, clock: Clock, run: DryRun, cache: DryCache
+    ) -> None:
+        self._clock = clock
+        self._run = run
+        self._run_id = uuid.UUID(bytes=os.urandom(16), version=4).hex
+        self._cache = cache
+        self._ring = LogRing()
+        self._writes = DryWrites()
+        self._answer: Future[PluginResponse] = Future()
+        self._sink = AnswerSink(self._answer, holds_all=True)
+        trigger = _trigger(run)
+        self._log = TriggerLog(self._ring, clock, trigger.name, kind(trigger.spec))
+        callbacks = Callbacks(queries, self._writes, cache.shared)
+        self._spawner = Spawner(premises, callbacks, trigger, run.database, mirror=cache.own)
 
     def perform(
         self, source: Source, work: Work, nudge: Nudge, stopping: threading.Event
@@ -106,69 +108,66 @@ class Stage:
         Raises:
             StopAsked: it was.
         """
-        spec = spec_of(self.run.occasion)
-        name = f"test of {self.run.plugin}"
-        log = TriggerLog(self._ring, self.clock, name, kind(spec))
-        trigger = Trigger(
-            id=0,
-            database_id=0,
-            name=name,
-            plugin=self.run.plugin,
-            spec=spec,
-            settings=TriggerSettings(),
-            arguments=self.run.arguments,
-            disabled=False,
-            start=0,
-        )
-        callbacks = Callbacks(self.queries, self._writes, self.cache.shared)
-        spawner = Spawner(
-            self.premises, callbacks, trigger, self.run.database, mirror=self.cache.own
-        )
         try:
-            (worker,) = spawner.spawn([LaneEnd(nudge, log.plugin_line, stopping)])
-            outcome = self._converse(worker, source, work, log)
+            (worker,) = self._spawner.spawn([LaneEnd(nudge, self._log.plugin_line, stopping)])
+            outcome = self._converse(worker, source, work)
         except (EngineError, GreetingFailed) as error:
             outcome = Failed(f"worker did not start: {error}", "")
-        return self._rehearsed(outcome, log)
+        return self._rehearsed(outcome)
 
-    def _converse(self, worker: Worker, source: Source, work: Work, log: TriggerLog) -> Outcome:
+    def _converse(self, worker: Worker, source: Source, work: Work) -> Outcome:
         try:
-            worker.greet(self.clock.now_ns())
+            worker.greet(self._clock.now_ns())
             worker.load(source)
-            message = EventEncoder().message(self.run_id, work)
-            log.run_started(work, self.run_id)
+            message = EventEncoder().message(self._run_id, work)
+            self._log.run_started(work, self._run_id)
             start_ns = time.perf_counter_ns()
             outcome = worker.conversation.run(message, self._context(work))
             elapsed_ns = time.perf_counter_ns() - start_ns
             if isinstance(outcome, Succeeded | Failed):
                 worker.conversation.dismiss(_FAREWELL_S)
             if isinstance(outcome, Succeeded):
-                log.run_finished(elapsed_ns)
+                self._log.run_finished(elapsed_ns)
             return outcome
         finally:
             worker.end()
 
     def _context(self, work: Work) -> RunContext:
-        identity = RunIdentity(Run(0, self.run_id), self.run.database, 0, ())
+        identity = RunIdentity(Run(0, self._run_id), self._run.database, 0, ())
         return RunContext(identity, None, self._sink if isinstance(work, PendingRequest) else None)
 
-    def _rehearsed(self, outcome: Outcome, log: TriggerLog) -> Rehearsed:
-        if lost := self.cache.own.take_lost():
-            log.engine_line(
+    def _rehearsed(self, outcome: Outcome) -> Rehearsed:
+        if lost := self._cache.own.take_lost():
+            self._log.engine_line(
                 "WARN", f"cache keys that cannot be kept for the next test: {', '.join(lost)}"
             )
         if isinstance(outcome, Failed) and outcome.traceback:
-            log.engine_line("ERROR", outcome.traceback.rstrip())
+            self._log.engine_line("ERROR", outcome.traceback.rstrip())
         logged = self._ring.rows()
         log_lines = tuple(map("{}: {}".format, logged.levels, logged.texts))
         written = tuple(self._writes.lines)
         if not isinstance(outcome, Succeeded):
             return Rehearsed(log_lines, written, _failure(outcome))
         lines = (*written, *outcome.lines)
-        if not isinstance(self.run.occasion, RequestOccasion):
+        if not isinstance(self._run.occasion, RequestOccasion):
             return Rehearsed(log_lines, lines)
         self._sink.finish(outcome.response)
         return Rehearsed(log_lines, lines, None, _in_one_piece(self._answer.result()))
+
+
+def _trigger(run: DryRun) -> Trigger:
+    """Return a trigger as it would be if there were one."""
+    return Trigger(
+        id=0,
+        database_id=0,
+        name=f"test of {run.plugin}",
+        plugin=run.plugin,
+        spec=spec_of(run.occasion),
+        settings=TriggerSettings(),
+        arguments=run.arguments,
+        disabled=False,
+        start=0,
+    )
 
 
 def _in_one_piece(response: PluginResponse) -> PluginResponse:

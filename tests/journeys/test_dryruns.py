@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +383,32 @@ def test_a_run_that_takes_too_long_is_killed(server: Server) -> None:
     ]
     assert report["log_lines"][1] == "INFO: for ever"
     assert {worker.pid for worker in server.workers()} == before
+
+
+WAITS = """
+import os, pathlib, time
+def process_writes(influxdb3_local, table_batches, args=None):
+    pathlib.Path(os.environ["PLUGIN_DIR"], f"running-{os.getpid()}").touch()
+    while True:
+        time.sleep(0.05)
+        influxdb3_local.info("still here")
+"""
+
+
+def test_two_plugins_are_tested_at_a_time(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, ThreadPoolExecutor(2) as pool:
+        server.plugin("waits.py", WAITS)
+        document = {"filename": "waits.py", "database": "mydb", "input_lp": "cpu v=1"}
+        path = "/api/v3/plugin_test/wal"
+        running = [pool.submit(server.post_json, path, document) for _ in range(2)]
+        eventually(lambda: len(list(server.plugins.glob("running-*"))) == 2)
+
+        third = server.post_json(path, document)
+        status = server.stop()
+
+        assert (third.status, third.headers["retry-after"]) == (503, "1")
+        assert status == 0
+        assert all(future.exception() or future.result().status == 503 for future in running)
 
 
 def test_a_folder_is_tested_as_a_package(server: Server) -> None:
