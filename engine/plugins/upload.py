@@ -14,6 +14,7 @@ follow one another.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -30,6 +31,7 @@ from engine.plugins.paths import UploadRefused, inside, written_name
 
 __all__ = ["UploadedFile", "Uploads"]
 
+log = logging.getLogger(__name__)
 _SCRATCH = ".uploads"
 _MAX_FILES = 1000
 _FOLDER_MODE = 0o755
@@ -58,7 +60,11 @@ class Uploads:
         if not self._scratch.exists():
             return
         for left in self._scratch.iterdir():
-            _undo_first_rename(left)
+            try:
+                _undo_first_rename(left)
+            except OSError:
+                log.exception("a plugin folder is not back in its place", extra={"path": left})
+                continue
             shutil.rmtree(left, ignore_errors=True)
         with contextlib.suppress(OSError):
             self._scratch.rmdir()
