@@ -17,6 +17,7 @@ from engine.errors import EngineError, QueryRejected, QueryUnsupported, UserErro
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import IdempotenceKey
 from engine.model.event import BufferedLines
+from engine.model.names import check_internal_name
 from engine.workers.answers import AnswerSink
 from engine.workers.encode import encode_result
 from worker.wire.faults import Fault
@@ -135,6 +136,10 @@ class Callbacks:
 
     def _query(self, call: QueryCall, run: RunContext) -> Future[Reply]:
         database = call.database if call.database is not None else run.who.database
+        try:
+            check_internal_name(database)
+        except UserError as error:
+            return _answered(FaultReply(_fault(error, f"invalid database name provided: {error}")))
 
         def words(error: BaseException) -> str:
             is_planning = isinstance(error, QueryRejected | QueryUnsupported)
