@@ -13,10 +13,17 @@ from engine.catalog.commands import NewTrigger, create_trigger, delete_trigger
 from engine.catalog.objects import LocalObjects
 from engine.catalog.store import CatalogStore
 from engine.clock import ManualClock
-from engine.errors import DatabaseNotFound, QueryRejected, UnknownEndpoint
+from engine.errors import (
+    DatabaseNotFound,
+    DeadLetterNotOpen,
+    NotFound,
+    QueryRejected,
+    UnknownEndpoint,
+)
 from engine.http.app import HttpServices, Identity
 from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
+from engine.ingest.internal import DeadLetter
 from engine.ingest.writer import Writer, WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.entry import Entry
@@ -157,6 +164,38 @@ class ListedUploads:
         self.seen.append(call)
 
 
+class ListedLetters:
+    """Dead letters in a list; `retried` and `dropped` say what was asked for."""
+
+    def __init__(self) -> None:
+        self.known: list[DeadLetter] = []
+        self.retried: list[str] = []
+        self.dropped: list[str] = []
+        self.in_flight: set[str] = set()
+
+    def letters(self, database: str, *, with_closed: bool = False) -> tuple[DeadLetter, ...]:
+        of = [one for one in self.known if database in {one.database, "_internal"}]
+        return tuple(one for one in of if with_closed or one.state == "open")
+
+    def find(self, database: str, id_: str) -> DeadLetter:
+        for letter in self.letters(database, with_closed=True):
+            if letter.id == id_:
+                return letter
+        raise NotFound(f"dead letter {id_}")
+
+    def retry(self, database: str, id_: str) -> None:
+        self._check(database, id_)
+        self.retried.append(id_)
+
+    def drop(self, database: str, id_: str) -> None:
+        self._check(database, id_)
+        self.dropped.append(id_)
+
+    def _check(self, database: str, id_: str) -> None:
+        if self.find(database, id_).state != "open" or id_ in self.in_flight:
+            raise DeadLetterNotOpen(id_, "is being retried or dropped")
+
+
 def render(shape: Format, table: pa.Table) -> bytes:
     """Render rows simply; what the server really renders is tested with the renderer."""
     rows: Sequence[Mapping] = table.to_pylist()
@@ -197,6 +236,7 @@ class EdgeParts:
         self.requests = ListedRequests()
         self.sources = ListedUploads()
         self.dry_runs = ListedDryRuns()
+        self.letters = ListedLetters()
         self.limits = limits or EdgeLimits()
 
     def services(self) -> HttpServices:
@@ -208,6 +248,7 @@ class EdgeParts:
             requests=self.requests,
             sources=self.sources,
             dry_runs=self.dry_runs,
+            letters=self.letters,
             render=render,
             identity=Identity("1.2.3", "abcdef", "00000000-0000-0000-0000-000000000000"),
             limits=self.limits,

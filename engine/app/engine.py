@@ -125,6 +125,7 @@ class Engine:
             requests=triggers.requests,
             sources=triggers.sources,
             dry_runs=triggers.dry_runs,
+            letters=triggers.letters,
             render=lambda shape, table: _RENDERERS[shape](table),
             identity=Identity(version(_DISTRIBUTION), "unknown", str(uuid.uuid4())),
             limits=self._edge_limits(),

@@ -34,6 +34,7 @@ from engine.query.tables import QueryService
 from engine.query.trigger_tables import trigger_table
 from engine.service import CrashHandler
 from engine.triggers.definitions import TriggerDefinitions
+from engine.triggers.letters import DeadLetters
 from engine.triggers.requests import RequestRouter
 from engine.triggers.scheduler import Scheduler
 from engine.triggers.sources import PluginSources
@@ -121,6 +122,14 @@ class PluginServices:
             note_start=self._note_start,
             forget_progress=state.log.forget,
             allowed_kinds=frozenset(_KINDS[name] for name in config.workers.allowed_kinds),
+        )
+        self.letters = DeadLetters(
+            state.catalog,
+            state.buffer,
+            state.internal,
+            state.writer,
+            clock,
+            self.registry.redrive,
         )
         self.requests = RequestRouter(state.catalog, self.registry.submit)
 

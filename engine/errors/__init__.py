@@ -28,6 +28,7 @@ from engine.errors.roots import EngineError, EngineFault, PluginError, ProtocolF
 from engine.errors.user import (
     AlreadyExists,
     DatabaseNotFound,
+    DeadLetterNotOpen,
     EmptyWrite,
     InternalDatabase,
     InvalidConfig,
@@ -41,6 +42,7 @@ from engine.errors.user import (
     QueryTooLarge,
     QueryUnsupported,
     TriggerDatabaseNotFound,
+    TriggerNotRunning,
     TriggerRunning,
     UnknownEndpoint,
 )
@@ -53,6 +55,7 @@ __all__ = [
     "CorruptLog",
     "DamagedRecord",
     "DatabaseNotFound",
+    "DeadLetterNotOpen",
     "DiskFailed",
     "EmptyWrite",
     "EngineError",
@@ -82,6 +85,7 @@ __all__ = [
     "Stopping",
     "TriggerDatabaseNotFound",
     "TriggerDown",
+    "TriggerNotRunning",
     "TriggerRunning",
     "UnknownEndpoint",
     "UserError",

@@ -130,6 +130,26 @@ class TriggerRunning(UserError):
         super().__init__(f"Cannot delete running plugin {name}. Disable it first or use --force.")
 
 
+class TriggerNotRunning(UserError):
+    """A dead letter cannot be retried because nothing takes its event."""
+
+    code = "trigger_not_running"
+    http_status = 409
+
+    def __init__(self, name: str, why: str = "is not running; enable it first") -> None:
+        super().__init__(f"trigger {name} {why}")
+
+
+class DeadLetterNotOpen(UserError):
+    """A dead letter has been retried or dropped already, or is being retried."""
+
+    code = "dead_letter_not_open"
+    http_status = 409
+
+    def __init__(self, id_: str, state: str) -> None:
+        super().__init__(f"dead letter {id_} is not open: it {state}")
+
+
 class QueryRejected(UserError):
     """SQL that cannot be parsed or planned, or that is not read-only."""
 

@@ -24,6 +24,7 @@ from engine.http.errors import (
     v1_answer,
     v2_answer,
 )
+from engine.http.letters import LetterEndpoints
 from engine.http.plugin_test import PluginTestEndpoints
 from engine.http.plugins import PluginFileEndpoints
 from engine.http.query import QueryEndpoints
@@ -37,6 +38,7 @@ __all__ = ["HttpServices", "Identity", "make_app"]
 _DATABASE = "/api/v3/configure/database"
 _TABLE = "/api/v3/configure/table"
 _TRIGGER = "/api/v3/configure/processing_engine_trigger"
+_LETTERS = "/api/v3/configure/dead_letters"
 _PLUGINS = "/api/v3/plugins"
 _TESTS = "/api/v3/plugin_test"
 
@@ -52,6 +54,7 @@ def make_app(services: HttpServices) -> Starlette:
             *_configure_routes(services),
             *_trigger_routes(services),
             *_plugin_routes(services),
+            *_letter_routes(services),
             *_test_routes(services),
         ],
         middleware=[
@@ -122,6 +125,17 @@ def _trigger_routes(services: HttpServices) -> list[Route]:
         ("DELETE", _TRIGGER, triggers.delete),
         ("POST", f"{_TRIGGER}/enable", triggers.enable),
         ("POST", f"{_TRIGGER}/disable", triggers.disable),
+    ]
+    return [_route(method, path, endpoint) for method, path, endpoint in table]
+
+
+def _letter_routes(services: HttpServices) -> list[Route]:
+    letters = LetterEndpoints(services)
+    table = [
+        ("GET", _LETTERS, letters.list_letters),
+        ("GET", f"{_LETTERS}/{{id}}", letters.show),
+        ("POST", f"{_LETTERS}/{{id}}/retry", letters.retry),
+        ("DELETE", f"{_LETTERS}/{{id}}", letters.drop),
     ]
     return [_route(method, path, endpoint) for method, path, endpoint in table]
 

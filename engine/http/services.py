@@ -19,6 +19,7 @@ from engine.catalog.state import Catalog
 from engine.http.auth import Authorizer, OpenAccess
 from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
+from engine.ingest.internal import DeadLetter
 from engine.ingest.writer import WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.event import PluginResponse, RequestEvent
@@ -28,6 +29,7 @@ __all__ = [
     "CatalogCommits",
     "Definitions",
     "DryRunner",
+    "GivenUpEvents",
     "HttpServices",
     "Identity",
     "PluginRequests",
@@ -113,6 +115,26 @@ class DryRunner(Protocol):
         ...
 
 
+class GivenUpEvents(Protocol):
+    """Knows the dead letters."""
+
+    def letters(self, database: str, *, with_closed: bool = False) -> tuple[DeadLetter, ...]:
+        """Return the letters of a database, without their events."""
+        ...
+
+    def find(self, database: str, id_: str) -> DeadLetter:
+        """Return a letter with its event."""
+        ...
+
+    def retry(self, database: str, id_: str) -> None:
+        """Hand the event of a letter to its trigger."""
+        ...
+
+    def drop(self, database: str, id_: str) -> None:
+        """Close a letter; blocks on the disk."""
+        ...
+
+
 class PluginUploads(Protocol):
     """Takes the code of plugins; every method blocks on the disk."""
 
@@ -157,6 +179,7 @@ class HttpServices:
     requests: PluginRequests
     sources: PluginUploads
     dry_runs: DryRunner
+    letters: GivenUpEvents
     render: Renderer
     identity: Identity
     limits: EdgeLimits = field(default_factory=EdgeLimits)

@@ -17,7 +17,7 @@ from engine.model.schema import TIME
 from engine.query.system_tables import Provider
 from engine.storage.buffer import HotBuffer
 
-__all__ = ["DEAD_LETTER_COLUMNS", "RUN_COLUMNS", "internal_provider"]
+__all__ = ["DEAD_LETTER_COLUMNS", "RUN_COLUMNS", "internal_provider", "internal_rows"]
 
 _TIMES = {"event_time": TIME, "start_time": TIME}
 
@@ -72,6 +72,30 @@ def internal_provider(
     return functools.partial(_table, buffer, clock, name, columns)
 
 
+def internal_rows(
+    buffer: HotBuffer, now_ns: int, name: str, catalog: Catalog, database: str
+) -> pa.Table:
+    """Return the rows of a table of `_internal` that a database may see, oldest first.
+
+    Args:
+        buffer: holds the rows.
+        now_ns: rows that the retention period ends before this are left out.
+        name: of the table.
+        catalog: has the table.
+        database: name; `_internal` sees all.
+    """
+    internal = catalog.database(INTERNAL_DATABASE)
+    stored = internal.tables[name]
+    batches = buffer.snapshot(stored.id, stored.schema)
+    rows = pa.Table.from_batches(batches, schema=stored.schema.arrow)
+    if internal.retention_ns is not None:
+        oldest = pa.scalar(now_ns - internal.retention_ns, pa.timestamp("ns"))
+        rows = rows.filter(pc.greater_equal(rows[TIME], oldest))
+    if database != INTERNAL_DATABASE:
+        rows = rows.filter(pc.equal(rows["database"].cast(pa.utf8()), database))
+    return rows
+
+
 def _table(
     buffer: HotBuffer,
     clock: Clock,
@@ -80,15 +104,7 @@ def _table(
     catalog: Catalog,
     database: Database,
 ) -> pa.Table:
-    internal = catalog.database(INTERNAL_DATABASE)
-    stored = internal.tables[name]
-    batches = buffer.snapshot(stored.id, stored.schema)
-    rows = pa.Table.from_batches(batches, schema=stored.schema.arrow)
-    if internal.retention_ns is not None:
-        oldest = pa.scalar(clock.now_ns() - internal.retention_ns, pa.timestamp("ns"))
-        rows = rows.filter(pc.greater_equal(rows[TIME], oldest))
-    if database.name != INTERNAL_DATABASE:
-        rows = rows.filter(pc.equal(rows["database"].cast(pa.utf8()), database.name))
+    rows = internal_rows(buffer, clock.now_ns(), name, catalog, database.name)
     return pa.table({column: _plain(rows[_TIMES.get(column, column)]) for column in columns})
 
 

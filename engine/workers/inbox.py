@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -41,12 +42,20 @@ class PendingRequest:
         object.__setattr__(self, "sink", AnswerSink(self.answer))
 
 
+def _nothing() -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """An event that was given up and is run again because somebody asked for it."""
+    """An event that was given up and is run again because somebody asked for it.
+
+    `on_end` is called when it is in nobody's hands any more, whatever became of it; once at least.
+    """
 
     event: WalEvent | ScheduledEvent
     letter: DeadLetter
+    on_end: Callable[[], object] = field(default=_nothing, compare=False, repr=False)
 
 
 Work = WalEvent | ScheduledEvent | PendingRequest | Redriven
@@ -71,8 +80,12 @@ class Inbox(Protocol):
         """Answer everybody who waits with an error."""
         ...
 
-    def redrive(self, work: Redriven) -> None:
-        """Put an event that was given up before all others."""
+    def redrive(self, work: Redriven) -> bool:
+        """Put an event that was given up before all others; return whether it is taken."""
+        ...
+
+    def close(self) -> None:
+        """Refuse what waits and what comes: the trigger ends."""
         ...
 
 
@@ -128,9 +141,9 @@ class RequestInbox:
             if pending.answer.set_running_or_notify_cancel():
                 pending.answer.set_exception(error)
 
-    def redrive(self, work: Redriven) -> None:
-        """Never called: a request is answered, and given up with the answer."""
-        raise AssertionError(f"{work.letter.id} is no letter of a request")
+    def redrive(self, work: Redriven) -> bool:  # noqa: ARG002  the protocol's shape
+        """Take nothing: a request is answered, and given up with the answer."""
+        return False
 
     def close(self) -> None:
         """Refuse what waits and what comes."""

@@ -39,8 +39,9 @@ class Ledger:
         self._clock = clock
 
     def begin(self, work: Work, run_id: str, attempts: int) -> RunRecord:
-        """Return the record of a run that is about to start."""
+        """Return the record of a run that is about to start; `attempts` are those since taken."""
         start, end, tick, rows = _facts(work)
+        before = _attempts(work.letter) if isinstance(work, Redriven) else 0
         return RunRecord(
             time=self._clock.now_ns(),
             database=self._database,
@@ -52,7 +53,7 @@ class Ledger:
             tick=tick,
             duration_ns=0,
             outcome="",
-            attempts=attempts,
+            attempts=before + attempts,
             rows_in=rows,
             rows_out=0,
             cpu_s=None,
@@ -68,8 +69,26 @@ class Ledger:
         cpu_s = max(0.0, after.cpu_s - before.cpu_s)
         return replace(record, cpu_s=cpu_s, peak_memory_bytes=after.peak_memory_bytes)
 
-    def letter(self, work: WalEvent | ScheduledEvent, given_up: GivenUp) -> DeadLetter:
-        """Return the dead letter of an event that is run no more."""
+    def letter_after(
+        self, work: Work, given_up: GivenUp | None, *, has_succeeded: bool
+    ) -> DeadLetter | None:
+        """Return the row that keeps a given-up event, or tells what became of its letter."""
+        if isinstance(work, Redriven):
+            if has_succeeded:
+                return work.letter.in_state("retried")
+            return None if given_up is None else self._failed_again(work.letter, given_up)
+        event = event_of(work)
+        return None if given_up is None or event is None else self._letter(event, given_up)
+
+    def _failed_again(self, letter: DeadLetter, given_up: GivenUp) -> DeadLetter:
+        return replace(
+            letter.in_state("open"),
+            attempts=_attempts(letter) + given_up.attempts,
+            error_code=error_code(given_up.outcome),
+            error=given_up.text,
+        )
+
+    def _letter(self, work: WalEvent | ScheduledEvent, given_up: GivenUp) -> DeadLetter:
         start, end, tick, rows = _facts(work)
         return DeadLetter(
             time=self._clock.now_ns(),
@@ -100,6 +119,10 @@ def event_of(work: Work) -> WalEvent | ScheduledEvent | None:
             return None
         case _:
             assert_never(work)
+
+
+def _attempts(letter: DeadLetter) -> int:
+    return letter.attempts or 0
 
 
 def error_code(outcome: Outcome) -> str | None:

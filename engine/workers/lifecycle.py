@@ -5,7 +5,7 @@ one action whose result is the next happening:
 
     starting -> ready <-> running -> committing -> ready
         |         |          |            |
-        +---------+----------+------------+--> pausing -> starting | running
+        +---------+----------+------------+--> pausing | broken -> starting | running
                                           any --> ended
 
 The event in hand stays with the supervisor until it is committed or given up, so order holds.
@@ -116,10 +116,10 @@ def _displaced_request(state: State) -> Step:
 
 def _start_failed(state: State, reason: str) -> Step:
     crashes = state.crashes + 1
-    pausing = replace(state, phase=Phase.PAUSING, has_worker=False, crashes=crashes)
+    broken = replace(state, phase=Phase.BROKEN, has_worker=False, crashes=crashes)
     text = f"worker did not start: {reason}"
     effects = (RecordError(text), KillWorker(), RefuseWaiting(text))
-    return Step(pausing, effects, Pause(crashes + 1))
+    return Step(broken, effects, Pause(crashes + 1))
 
 
 def _lost(state: State, reason: str) -> Step:
@@ -167,7 +167,7 @@ def _failed(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
     if policy.error_behavior is ErrorBehavior.LOG:
         return _pass_over(state, (record,))
     if failures >= policy.max_attempts:
-        text_of_end = f"event given up after {failures} attempts"
+        text_of_end = f"event given up after {_times(failures, 'attempt')}"
         given_up = GivenUp(outcome, text, failures + state.deaths)
         return _pass_over(state, (record, RecordError(text_of_end)), given_up)
     pausing = replace(state, phase=Phase.PAUSING, failures=failures)
@@ -182,11 +182,15 @@ def _died(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
         return Step(pausing, (*effects, GiveUpEvent(outcome)), Pause(counted.crashes))
     if counted.deaths < policy.max_deaths:
         return Step(replace(counted, phase=Phase.PAUSING), effects, Pause(counted.crashes))
-    record = RecordError(f"event given up: it ended the worker {counted.deaths} times")
+    record = RecordError(f"event given up: it ended the worker {_times(counted.deaths, 'time')}")
     if policy.error_behavior is ErrorBehavior.DISABLE:
         return _disable(counted, (*effects, record))
     given_up = GivenUp(outcome, text, counted.deaths + counted.failures)
     return _pass_over(counted, (*effects, record), given_up)
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _pass_over(state: State, effects: tuple[Effect, ...], given_up: GivenUp | None = None) -> Step:

@@ -1,7 +1,7 @@
 """The running triggers: one supervisor each, started and stopped as the catalog says.
 
 `start`, `stop` and `stop_all` are called by one thread at a time (the definitions hold a lock);
-`announce_end`, `announce_due` and `submit` by any.
+`announce_end`, `announce_due`, `submit` and `redrive` by any.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 
-from engine.errors import UnknownEndpoint
+from engine.errors import TriggerNotRunning, UnknownEndpoint
 from engine.model.entry import Position
 from engine.model.event import PluginResponse, RequestEvent
 from engine.model.trigger import Trigger
 from engine.workers.assembly import Site, SupervisorMaker
-from engine.workers.inbox import RequestInbox
+from engine.workers.inbox import Redriven, RequestInbox
 from engine.workers.schedule_inbox import ScheduleInbox
 from engine.workers.supervisor import Supervisor
 from engine.workers.wal_inbox import WalInbox
@@ -107,6 +107,17 @@ class Registry:
         if supervisor is None or not isinstance(supervisor.inbox, RequestInbox):
             raise UnknownEndpoint
         return supervisor.inbox.submit(event)
+
+    def redrive(self, trigger_id: int, work: Redriven) -> None:
+        """Run an event again that was given up, before all others of its trigger.
+
+        Raises:
+            TriggerNotRunning: the trigger does not run.
+        """
+        with self._lock:
+            supervisor = self._running.get(trigger_id)
+        if supervisor is None or not supervisor.inbox.redrive(work):
+            raise TriggerNotRunning(work.letter.trigger_name)
 
     def _start_at_boot(
         self, trigger: Trigger, positions: Mapping[int, Position], ticks: Mapping[int, int]

@@ -15,9 +15,9 @@ from dataclasses import replace
 from typing import assert_never
 
 from engine.errors import EngineError, TriggerDown, UserError, WorkerDied
-from engine.ingest.internal import DeadLetter, RunRecord
+from engine.ingest.internal import RunRecord
 from engine.ingest.transaction import RunIdentity
-from engine.model.entry import Run, TableRows
+from engine.model.entry import Run
 from engine.model.event import Crashed, Failed, Outcome, Succeeded, WalEvent
 from engine.plugins.source import Source
 from engine.workers import moves
@@ -31,6 +31,7 @@ from engine.workers.inbox import Inbox, PendingRequest, Redriven, Work
 from engine.workers.ledger import REFUSED, SUCCEEDED, Ledger, error_code, event_of
 from engine.workers.lifecycle import step
 from engine.workers.meter import usage_of
+from engine.workers.redrives import policy_for
 from engine.workers.runs import error_of, event_range
 from engine.workers.triggerlog import TriggerLog
 
@@ -84,7 +85,8 @@ class Runner:
         happening: moves.Happening = moves.Wanted()
         try:
             while True:
-                following = step(self._state, happening, self._assignment.policy)
+                policy = policy_for(self._work, self._assignment.policy)
+                following = step(self._state, happening, policy)
                 self._state = following.state
                 for effect in following.effects:
                     self._carry_out(effect)
@@ -210,11 +212,11 @@ class Runner:
         work = self._expect_work()
         lines = result.lines if result is not None else ()
         identity = self._identity or self._identify(work)
-        progress = self._inbox.progress_after(work)
+        letter = self._ledger.letter_after(work, given_up, has_succeeded=result is not None)
+        extra = () if letter is None else (self._shared.internal.dead_letters([letter]),)
         try:
-            rows = self._shared.writer.commit_run(
-                identity, lines, progress, self._letters(work, result, given_up)
-            )
+            progress = self._inbox.progress_after(work)
+            rows = self._shared.writer.commit_run(identity, lines, progress, extra)
         except UserError as error:
             self._note_run("refused", REFUSED)
             return moves.CommitRefused(str(error))
@@ -224,23 +226,13 @@ class Runner:
             return moves.CommitFailed(f"the run could not be committed: {error}")
         if result is not None:
             self._note_run(SUCCEEDED, None, rows)
+        if letter is not None:
+            self._log.letter_kept(letter)
         self._inbox.done(work)
         if isinstance(work, PendingRequest) and result is not None:
             work.sink.finish(result.response)
         self._work = None
         return moves.Committed()
-
-    def _letters(
-        self, work: Work, result: Succeeded | None, given_up: moves.GivenUp | None
-    ) -> tuple[TableRows, ...]:
-        """Return the rows that keep a given-up event, or note that one has been run after all."""
-        letter: DeadLetter | None = None
-        if isinstance(work, Redriven):
-            letter = work.letter.in_state("retried") if result is not None else None
-        elif given_up is not None and (event := event_of(work)) is not None:
-            letter = self._ledger.letter(event, given_up)
-            self._log.engine_line("WARN", f"event kept as dead letter {letter.id}")
-        return () if letter is None else (self._shared.internal.dead_letters([letter]),)
 
     def _note_run(self, outcome: str, code: str | None, rows_out: int = 0) -> None:
         record, self._record = self._record, None
@@ -276,6 +268,8 @@ class Runner:
         work, self._work = self._work, None
         if isinstance(work, PendingRequest):
             work.sink.fail(error)
+        elif isinstance(work, Redriven):
+            work.on_end()
 
     def _drop_worker(self) -> None:
         worker, self._worker, self._loaded = self._worker, None, None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 
 from engine.errors import EngineError
@@ -13,12 +12,13 @@ from engine.model.event import ScheduledEvent
 from engine.model.trigger import CronSpec, EverySpec
 from engine.workers.inbox import Redriven, Work
 from engine.workers.nudge import Nudge, Nudges
+from engine.workers.redrives import Redrives
 
 __all__ = ["ScheduleInbox"]
 
 
 class ScheduleInbox:
-    """Ticks after the last one that was taken; `_lock` guards all fields."""
+    """Ticks after the last one that was taken; `_lock` guards all fields but `_redrives`."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class ScheduleInbox:
             on_dropped: told by the thread that takes of ticks that are never run.
         """
         self._lock = threading.Lock()
-        self._redriven: deque[Redriven] = deque()
+        self._redrives = Redrives()
         self._spec = spec
         self._catch_up = catch_up
         self._nudge = nudge
@@ -58,9 +58,9 @@ class ScheduleInbox:
 
     def take(self) -> ScheduledEvent | Redriven | None:
         """Return the due tick that the catch-up policy chooses, and drop those it passes over."""
+        if redriven := self._redrives.take():
+            return redriven
         with self._lock:
-            if self._redriven:
-                return self._redriven.popleft()
             turn = next_turn(
                 self._spec,
                 self._catch_up,
@@ -75,6 +75,7 @@ class ScheduleInbox:
 
     def done(self, work: Work) -> None:
         """Note a finished tick; those that fell due meanwhile were missed."""
+        self._redrives.done(work)
         if isinstance(work, ScheduledEvent):
             with self._lock:
                 self._missed_until_ns = max(self._missed_until_ns, self._due_ns)
@@ -86,8 +87,12 @@ class ScheduleInbox:
     def refuse(self, error: EngineError) -> None:
         """Do nothing: nobody waits for a tick."""
 
-    def redrive(self, work: Redriven) -> None:
-        """Put an event that was given up before all others."""
-        with self._lock:
-            self._redriven.append(work)
+    def redrive(self, work: Redriven) -> bool:
+        """Put an event that was given up before all others; return whether it is taken."""
+        is_taken = self._redrives.add(work)
         self._nudge.signal()
+        return is_taken
+
+    def close(self) -> None:
+        """Give back the events that were given up and wait."""
+        self._redrives.close()

@@ -13,7 +13,7 @@ from engine.workers import moves
 from engine.workers.assignment import Assignment, Shared
 from engine.workers.crew import Crew
 from engine.workers.generation import LaneEnd
-from engine.workers.inbox import Inbox, RequestInbox
+from engine.workers.inbox import Inbox
 from engine.workers.nudge import Nudge
 from engine.workers.runner import Runner
 from engine.workers.spawn import Spawner
@@ -119,8 +119,7 @@ class Supervisor(Service):
             for lane in lanes:
                 lane.stop(_JOIN_S)
             self._crew.disband()
-            if isinstance(self.inbox, RequestInbox):
-                self.inbox.close()
+            self.inbox.close()
             for nudge in self._nudges:
                 nudge.close()
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from engine.clock import Clock
+from engine.ingest.internal import DeadLetter
 from engine.logs import LogRing
 from engine.model.duration import format_duration
 from engine.model.event import ScheduledEvent, WalEvent
@@ -50,6 +51,13 @@ class TriggerLog:
     def record_failure(self, text: str) -> None:
         """Record why a run, or the worker itself, failed."""
         self.engine_line("ERROR", f"error {self._context}: {text}")
+
+    def letter_kept(self, letter: DeadLetter) -> None:
+        """Record that an event was given up and kept, or what became of it when it was retried."""
+        if letter.state == "open":
+            self.engine_line("WARN", f"event kept as dead letter {letter.id}")
+        else:
+            self.engine_line("INFO", f"dead letter {letter.id} is {letter.state}")
 
     def _record(self, level: str, text: str, time_ns: int) -> None:
         self._ring.add(time_ns, self._trigger_name, level, text, self._run_id)

@@ -20,6 +20,7 @@ from engine.model.entry import Position, Progress
 from engine.model.event import TableBatch, WalEvent
 from engine.workers.inbox import Redriven, Work
 from engine.workers.nudge import Nudge, Nudges
+from engine.workers.redrives import Redrives
 
 __all__ = ["LogSlice", "ReadSlice", "WalInbox", "table_batches"]
 
@@ -42,7 +43,7 @@ class ReadSlice(Protocol):
 
 
 class WalInbox:
-    """Entries of the log from a position on; `_lock` guards all fields."""
+    """Entries of the log from a position on; `_lock` guards all fields but `_redrives`."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class WalInbox:
         self._next = position.low
         self._finished = deque(position.finished)
         self._in_hand: set[tuple[int, int]] = set()
-        self._redriven: deque[Redriven] = deque()
+        self._redrives = Redrives()
         self._end = position.low
         self._read = read
         self._nudge = nudge
@@ -78,9 +79,9 @@ class WalInbox:
 
     def take(self) -> WalEvent | Redriven | None:
         """Read on to the next entries that hold rows of the trigger's tables."""
+        if redriven := self._redrives.take():
+            return redriven
         with self._lock:
-            if self._redriven:
-                return self._redriven.popleft()
             while (start := self._skip_finished()) < self._end:
                 until = self._finished[0][0] if self._finished else None
                 found = self._read(start, until)
@@ -94,6 +95,7 @@ class WalInbox:
 
     def done(self, work: Work) -> None:
         """Note a finished event."""
+        self._redrives.done(work)
         if isinstance(work, WalEvent):
             with self._lock:
                 self._in_hand.discard((work.start, work.end))
@@ -109,11 +111,15 @@ class WalInbox:
     def refuse(self, error: EngineError) -> None:
         """Do nothing: nobody waits for a WAL event."""
 
-    def redrive(self, work: Redriven) -> None:
-        """Put an event that was given up before all others."""
-        with self._lock:
-            self._redriven.append(work)
+    def redrive(self, work: Redriven) -> bool:
+        """Put an event that was given up before all others; return whether it is taken."""
+        is_taken = self._redrives.add(work)
         self._nudge.signal()
+        return is_taken
+
+    def close(self) -> None:
+        """Give back the events that were given up and wait."""
+        self._redrives.close()
 
     def _low(self) -> int:
         return min((start for start, _ in self._in_hand), default=self._next)
