@@ -55,6 +55,7 @@ class Phase(Enum):
     RUNNING = "running"
     COMMITTING = "committing"
     PAUSING = "pausing"
+    BROKEN = "broken"  # no worker can be started; a pause as well
     ENDED = "ended"
 
 

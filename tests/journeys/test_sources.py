@@ -68,6 +68,11 @@ def put(server: Server, path: str, document: object) -> Answer:
     return server.request("PUT", f"/api/v3/plugins/{path}", json.dumps(document), headers)
 
 
+def state(server: Server, trigger: str) -> str:
+    sql = "SELECT trigger_name, state FROM system.processing_engine_triggers"
+    return {row["trigger_name"]: row["state"] for row in server.sql("db", sql)}[trigger]
+
+
 def serves(server: Server, version: str) -> Callable[[], bool]:
     def look() -> bool:
         answer = server.request("GET", "/api/v3/query_sql", db="db", q=LATEST, format="json")
@@ -183,11 +188,13 @@ def test_a_deleted_plugin_serves_on_waits_after_a_restart_and_comes_back(
 
     error = eventually(lambda: database.logs("db", "a", "ERROR"))[0]
     assert "worker did not start: reading plugin file: Plugin not found" in error
+    eventually(lambda: state(database, "t") == "broken")
     database.write("db", "t n=0i 1\nt n=1i 2\n")
     file.write_text(ANSWER.replace("VERSION", "two"))
     database.plugin("copy.py", PLAIN.replace("VERSION", "v1"))
     eventually(lambda: database.request("GET", "/api/v3/engine/a").text == "two")
     eventually(lambda: database.count("db", "out") == 2)
+    eventually(lambda: state(database, "t") == "ready")
 
 
 class Repo(http.server.BaseHTTPRequestHandler):

@@ -66,6 +66,7 @@ def test_triggers_show_their_specification_as_json() -> None:
         ("running", "running"),
         ("committing", "running"),
         ("pausing", "paused"),
+        ("broken", "broken"),
         ("ended", "broken"),
     ],
 )

@@ -114,6 +114,7 @@ def test_a_worker_that_does_not_start_is_tried_again_later_and_those_who_wait_ar
     second = step(first.state, moves.StartFailed("no python"), policy(is_request=True))
 
     assert first.action == moves.Pause(2)
+    assert first.state.phase is moves.Phase.BROKEN
     assert second.action == moves.Pause(3)
     assert any(isinstance(effect, moves.RefuseWaiting) for effect in first.effects)
 
