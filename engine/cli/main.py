@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli import change, create, show, test, update
+from engine.cli import change, create, letters, show, test, update
 from engine.cli.dotenv import load_dotenv
 from engine.cli.failures import CommandFailed, MissingValue
 from engine.cli.query import query
@@ -93,6 +93,7 @@ app.command("q", hidden=True)(query)
 app.command("w", hidden=True)(write)
 app.add_typer(create.app, name="create")
 app.add_typer(show.app, name="show")
+app.add_typer(letters.app, name="dead-letters")
 app.add_typer(update.app, name="update")
 app.add_typer(change.enable_app, name="enable")
 app.add_typer(change.disable_app, name="disable")

@@ -120,6 +120,15 @@ def serve(
             help="Workers that one event may kill before it is given up.",
         ),
     ] = 3,
+    max_attempts: Annotated[
+        int,
+        typer.Option(
+            envvar="BULKHEAD_MAX_ATTEMPTS",
+            metavar="N",
+            min=1,
+            help="Runs of one event under the error behavior retry, before it is a dead letter.",
+        ),
+    ] = 10,
     max_causes: Annotated[
         int,
         typer.Option(
@@ -169,6 +178,7 @@ def serve(
         "wal": {"flush_interval_s": checks.seconds(wal_flush_interval)},
         "workers": {
             "max_deaths": max_deaths,
+            "max_attempts": max_attempts,
             "max_causes": max_causes,
             **_own_limits(default_limit),
             **_own_kinds(restrict_plugin_triggers_to),
