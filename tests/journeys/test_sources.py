@@ -100,16 +100,18 @@ def change_under_writes(server: Server, change: Callable[[int], None], rounds: i
 
 
 def test_an_edited_file_serves_the_next_event_and_loses_none(database: Server) -> None:
-    # Longer than one buffer, so that it is written in several steps.
-    padding = "#" * 100_000 + "\n"
-    code = padding + PLAIN
-    database.plugin("copy.py", code.replace("VERSION", "v0"))
+    def save(number: int) -> None:
+        """Write the file in place, a line at a time, as slow editors and copies do."""
+        with (database.plugins / "copy.py").open("w") as file:
+            for line in PLAIN.replace("VERSION", f"v{number}").splitlines(keepends=True):
+                file.write(line)
+                file.flush()
+                threading.Event().wait(0.01)
+
+    save(0)
     database.trigger("db", "t", "table:t", "copy.py")
 
-    change_under_writes(
-        database,
-        lambda number: database.plugin("copy.py", code.replace("VERSION", f"v{number}")),
-    )
+    change_under_writes(database, save)
 
 
 def test_an_edited_module_of_a_folder_serves_the_next_event_and_loses_none(
