@@ -227,7 +227,7 @@ def test_a_synchronous_write_can_be_queried_at_once(probe: Probe) -> None:
     ("code", "text"),
     [
         (
-            "write_sync(LineBuilder('n').bool_field('b', 1).float64_field('v', float('nan')), True)",
+            "write_sync(LineBuilder('n').bool_field('b', 1).float64_field('v', float('nan')))",
             f"{REFUSED}Could not parse entire line. Found trailing content: `v=nan`",
         ),
         (
