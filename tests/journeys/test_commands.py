@@ -100,7 +100,7 @@ def test_the_word_help_and_a_wrong_word_say_how_to_go_on(seeded: Server) -> None
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("nope.py", "Plugin not found"), ("../x.py", "Path traversal detected"), ("gh:a.py", "gh:")],
+    [("nope.py", "Plugin not found"), ("../x.py", "Path traversal detected")],
 )
 def test_a_plugin_that_cannot_be_found_is_refused_and_leaves_no_trigger(
     seeded: Server, path: str, reason: str
