@@ -89,9 +89,7 @@ class LogRing:
         """Describe the ring in a sentence."""
         return f"<LogRing: {len(self._lines)} of {self._capacity} lines>"
 
-    def add(
-        self, time_ns: int, trigger_name: str, level: str, text: str, run_id: str = ""
-    ) -> None:
+    def add(self, time_ns: int, trigger_name: str, level: str, text: str, run_id: str = "") -> None:
         """Record a line; `run_id` is empty for one that belongs to no run."""
         text = _cut(text)
         with self._lock:
