@@ -208,8 +208,8 @@ def test_what_cannot_be_called_says_why_and_the_next_is_served(
             "every:100ms",
             "schedule",
             (
-                "the process_scheduled_call function is not present in the plugin. Should be defined "
-                "as: process_scheduled_call(influxdb3_local, call_time, args=None)"
+                "the process_scheduled_call function is not present in the plugin. Should be "
+                "defined as: process_scheduled_call(influxdb3_local, call_time, args=None)"
             ),
         ),
     ],
