@@ -17,6 +17,7 @@ from engine.cache import Mirror
 from engine.plugins.source import Source
 from engine.workers.conversation import Conversation, LogSink
 from engine.workers.lane import Lane
+from engine.workers.meter import Meter
 from engine.workers.nudge import Nudge
 from engine.workers.process import WorkerProcess
 from worker.wire.messages import Load
@@ -46,6 +47,7 @@ class Generation:
 
     def __init__(self, process: WorkerProcess, folder: Path, lanes: int) -> None:
         self.process = process
+        self.meter = Meter(process.pid)
         self.started_s = time.monotonic()
         self.was_stopped = False
         self.loaded: Source | None = None
@@ -67,6 +69,7 @@ class Generation:
         if is_last:
             self.stop()
             self.process.close()
+            self.meter.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
 

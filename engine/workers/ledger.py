@@ -61,13 +61,13 @@ class Ledger:
             error_code=None,
         )
 
-    def used(self, record: RunRecord, before: Usage | None, after: Usage | None) -> RunRecord:
+    def used(self, record: RunRecord, cpu_before_s: float | None, used: Usage | None) -> RunRecord:
         """Return the record with the time that has passed and what the process has used."""
         record = replace(record, duration_ns=max(0, self._clock.now_ns() - record.time))
-        if before is None or after is None:
+        if cpu_before_s is None or used is None:
             return record
-        cpu_s = max(0.0, after.cpu_s - before.cpu_s)
-        return replace(record, cpu_s=cpu_s, peak_memory_bytes=after.peak_memory_bytes)
+        cpu_s = max(0.0, used.cpu_s - cpu_before_s)
+        return replace(record, cpu_s=cpu_s, peak_memory_bytes=used.peak_memory_bytes)
 
     def letter_after(
         self, work: Work, given_up: GivenUp | None, *, has_succeeded: bool

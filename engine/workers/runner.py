@@ -30,7 +30,6 @@ from engine.workers.generation import LaneEnd, Worker
 from engine.workers.inbox import Inbox, PendingRequest, Redriven, Work
 from engine.workers.ledger import REFUSED, SUCCEEDED, Ledger, error_code, event_of
 from engine.workers.lifecycle import step
-from engine.workers.meter import usage_of
 from engine.workers.redrives import policy_for
 from engine.workers.runs import error_of, event_range
 from engine.workers.triggerlog import TriggerLog
@@ -192,7 +191,7 @@ class Runner:
         identity = self._identity = self._identify(work)
         attempts = self._state.failures + self._state.deaths + 1
         self._record = self._ledger.begin(work, identity.run.run_id, attempts)
-        self._used_before = usage_of(self._expect_worker().process.pid)
+        self._cpu_before_s = self._expect_worker().generation.meter.cpu_s()
         self._log.run_started(work, identity.run.run_id)
         return identity
 
@@ -200,8 +199,8 @@ class Runner:
         if isinstance(outcome, Crashed) and worker.generation.was_stopped:
             return moves.Displaced()
         if self._record is not None:
-            used = usage_of(worker.process.pid)
-            self._record = self._ledger.used(self._record, self._used_before, used)
+            used = worker.generation.meter.usage()
+            self._record = self._ledger.used(self._record, self._cpu_before_s, used)
         if isinstance(outcome, Succeeded):
             self._log.run_finished(self._record.duration_ns if self._record else 0)
         else:
