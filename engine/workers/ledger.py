@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from engine.clock import Clock
@@ -21,13 +21,24 @@ from engine.model.event import (
 )
 from engine.model.trigger import Trigger, kind
 from engine.workers.inbox import PendingRequest, Redriven, Work
-from engine.workers.meter import Usage
+from engine.workers.meter import Meter, Usage
 from engine.workers.moves import GivenUp
 
 __all__ = ["Ledger", "event_of"]
 
 SUCCEEDED = "succeeded"
-REFUSED = "plugin_write_refused"
+
+
+@dataclass(slots=True)
+class _OpenRun:
+    work: Work
+    run_id: str
+    attempts: int
+    meter: Meter
+    start_ns: int
+    cpu_before_s: float | None
+    duration_ns: int = 0
+    used: Usage | None = None
 
 
 class Ledger:
@@ -37,37 +48,55 @@ class Ledger:
         self._trigger = trigger
         self._database = database
         self._clock = clock
+        self._open: _OpenRun | None = None
 
-    def begin(self, work: Work, run_id: str, attempts: int) -> RunRecord:
-        """Return the record of a run that is about to start; `attempts` are those since taken."""
-        start, end, tick, rows = _facts(work)
+    def begin(self, work: Work, run_id: str, attempts: int, meter: Meter) -> None:
+        """Note that a run starts; `attempts` are those since the event was taken."""
         before = _attempts(work.letter) if isinstance(work, Redriven) else 0
+        self._open = _OpenRun(
+            work, run_id, before + attempts, meter, self._clock.now_ns(), meter.cpu_s()
+        )
+
+    def end(self) -> int:
+        """Note that the run has come to its end; return how long it took, in nanoseconds."""
+        run = self._open
+        if run is None:
+            return 0
+        run.duration_ns = max(0, self._clock.now_ns() - run.start_ns)
+        run.used = run.meter.usage()
+        return run.duration_ns
+
+    def close(self, outcome: str, code: str | None, rows_out: int = 0) -> RunRecord | None:
+        """Return the record of the run, once it is known what became of it; None the second time.
+
+        Args:
+            outcome: `succeeded`, or the kind of failure.
+            code: stable name of the failure.
+            rows_out: rows that were committed with the run.
+        """
+        run, self._open = self._open, None
+        if run is None:
+            return None
+        start, end, tick, rows = _facts(run.work)
+        used, before_s = run.used, run.cpu_before_s
         return RunRecord(
-            time=self._clock.now_ns(),
+            time=run.start_ns,
             database=self._database,
             trigger_name=self._trigger.name,
             kind=kind(self._trigger.spec).value,
-            run_id=run_id,
+            run_id=run.run_id,
             position_from=start,
             position_to=end,
             tick=tick,
-            duration_ns=0,
-            outcome="",
-            attempts=before + attempts,
+            duration_ns=run.duration_ns,
+            outcome=outcome,
+            attempts=run.attempts,
             rows_in=rows,
-            rows_out=0,
-            cpu_s=None,
-            peak_memory_bytes=None,
-            error_code=None,
+            rows_out=rows_out,
+            cpu_s=None if used is None or before_s is None else max(0.0, used.cpu_s - before_s),
+            peak_memory_bytes=None if used is None else used.peak_memory_bytes,
+            error_code=code,
         )
-
-    def used(self, record: RunRecord, cpu_before_s: float | None, used: Usage | None) -> RunRecord:
-        """Return the record with the time that has passed and what the process has used."""
-        record = replace(record, duration_ns=max(0, self._clock.now_ns() - record.time))
-        if cpu_before_s is None or used is None:
-            return record
-        cpu_s = max(0.0, used.cpu_s - cpu_before_s)
-        return replace(record, cpu_s=cpu_s, peak_memory_bytes=used.peak_memory_bytes)
 
     def letter_after(
         self, work: Work, given_up: GivenUp | None, *, has_succeeded: bool
@@ -131,7 +160,7 @@ def error_code(outcome: Outcome) -> str | None:
         case Succeeded():
             return None
         case Failed():
-            return "plugin_failed"
+            return outcome.code
         case TimedOut():
             return "run_timed_out"
         case Crashed():

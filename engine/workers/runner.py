@@ -11,11 +11,9 @@ import os
 import random
 import time
 import uuid
-from dataclasses import replace
 from typing import assert_never
 
 from engine.errors import EngineError, TriggerDown, UserError, WorkerDied
-from engine.ingest.internal import RunRecord
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run
 from engine.model.event import Crashed, Failed, Outcome, Succeeded, WalEvent
@@ -28,7 +26,7 @@ from engine.workers.conversation import GreetingFailed, StopAsked
 from engine.workers.crew import Crew
 from engine.workers.generation import LaneEnd, Worker
 from engine.workers.inbox import Inbox, PendingRequest, Redriven, Work
-from engine.workers.ledger import REFUSED, SUCCEEDED, Ledger, error_code, event_of
+from engine.workers.ledger import SUCCEEDED, Ledger, error_code, event_of
 from engine.workers.lifecycle import step
 from engine.workers.redrives import policy_for
 from engine.workers.runs import error_of, event_range
@@ -66,7 +64,6 @@ class Runner:
         self._loaded: Source | None = None
         self._work: Work | None = None
         self._identity: RunIdentity | None = None
-        self._record: RunRecord | None = None
 
     @property
     def worker_pid(self) -> int | None:
@@ -190,19 +187,17 @@ class Runner:
     def _begin(self, work: Work) -> RunIdentity:
         identity = self._identity = self._identify(work)
         attempts = self._state.failures + self._state.deaths + 1
-        self._record = self._ledger.begin(work, identity.run.run_id, attempts)
-        self._cpu_before_s = self._expect_worker().generation.meter.cpu_s()
+        meter = self._expect_worker().generation.meter
+        self._ledger.begin(work, identity.run.run_id, attempts, meter)
         self._log.run_started(work, identity.run.run_id)
         return identity
 
     def _after(self, worker: Worker, outcome: Outcome) -> moves.Happening:
         if isinstance(outcome, Crashed) and worker.generation.was_stopped:
             return moves.Displaced()
-        if self._record is not None:
-            used = worker.generation.meter.usage()
-            self._record = self._ledger.used(self._record, self._cpu_before_s, used)
+        duration_ns = self._ledger.end()
         if isinstance(outcome, Succeeded):
-            self._log.run_finished(self._record.duration_ns if self._record else 0)
+            self._log.run_finished(duration_ns)
         else:
             self._note_run(type(outcome).__name__.lower(), error_code(outcome))
         return moves.Ran(outcome)
@@ -217,8 +212,8 @@ class Runner:
             progress = self._inbox.progress_after(work)
             rows = self._shared.writer.commit_run(identity, lines, progress, extra)
         except UserError as error:
-            self._note_run("refused", REFUSED)
-            return moves.CommitRefused(str(error))
+            self._note_run("refused", error.code)
+            return moves.CommitRefused(str(error), error.code)
         except EngineError as error:
             if self._end.is_stopping():
                 return moves.Unwanted()
@@ -234,11 +229,9 @@ class Runner:
         return moves.Committed()
 
     def _note_run(self, outcome: str, code: str | None, rows_out: int = 0) -> None:
-        record, self._record = self._record, None
+        record = self._ledger.close(outcome, code, rows_out)
         if record is not None:
-            self._shared.history.add(
-                replace(record, outcome=outcome, error_code=code, rows_out=rows_out)
-            )
+            self._shared.history.add(record)
 
     def _pause(self, attempt: int) -> moves.Happening:
         delay = delay_s(attempt, random.random())  # noqa: S311  spreads restarts, guards nothing
