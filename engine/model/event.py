@@ -135,10 +135,12 @@ class Failed:
     Args:
         message: `<Type>: <text>` as the plugin API words it.
         traceback: the plugin's own frames, possibly empty.
+        code: stable name of the failure.
     """
 
     message: str
     traceback: str
+    code: str = "plugin_failed"
 
 
 @dataclass(frozen=True, slots=True)

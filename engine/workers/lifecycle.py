@@ -84,8 +84,8 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
             return _ran(state, outcome, policy)
         case Committed():
             return _proceed(replace(state, has_event=False, failures=0, deaths=0, crashes=0))
-        case CommitRefused(reason):
-            return _failed(state, Failed(reason, ""), reason, policy)
+        case CommitRefused(reason, code):
+            return _failed(state, Failed(reason, "", code), reason, policy)
         case CommitFailed(reason) if policy.is_request:
             return _failed(state, Failed(reason, ""), reason, policy)
         case CommitFailed(reason):

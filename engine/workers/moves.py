@@ -142,7 +142,7 @@ class WorkArrived:
 
 @dataclass(frozen=True, slots=True)
 class CodeChanged:
-    """The plugin's folder changed: only a fresh worker can import it."""
+    """The plugin's folder or the packages changed: only a fresh worker can import them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,7 @@ class CommitRefused:
     """A line that the run wrote is not acceptable."""
 
     reason: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,7 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class AwaitWork:
-    """Wait for an event; answers WorkArrived, WorkerLost or Unwanted."""
+    """Wait for an event; answers WorkArrived, CodeChanged, WorkerLost or Unwanted."""
 
 
 @dataclass(frozen=True, slots=True)

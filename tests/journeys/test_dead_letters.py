@@ -43,6 +43,14 @@ def process_writes(influxdb3_local, table_batches, args=None):
                 os._exit(9)
             influxdb3_local.write(LineBuilder("seen").int64_field("n", int(row["n"])))
 """
+BAD_LINE = """\
+class Line:
+    def build(self):
+        return "seen n="
+
+def process_writes(influxdb3_local, table_batches, args=None):
+    influxdb3_local.write(Line())
+"""
 NEVER = """\
 def process_scheduled_call(influxdb3_local, call_time, args=None):
     raise RuntimeError("not today")
@@ -124,6 +132,13 @@ def test_event_that_ends_three_workers_is_kept_with_their_last_words(server: Ser
     assert "last words" in letter["error"]
     server.write("db", "cpu n=2i")
     eventually(lambda: seen(server) == [2])
+
+
+def test_event_whose_lines_are_refused_is_kept_with_the_reason(server: Server) -> None:
+    letter = with_one_letter(server, BAD_LINE)
+
+    assert (letter["error_code"], letter["attempts"]) == ("plugin_write_refused", 3)
+    assert "error writing back lines to db" in letter["error"]
 
 
 def test_tick_that_fails_at_every_attempt_is_kept_with_its_time(server: Server) -> None:

@@ -175,7 +175,7 @@ HAPPENINGS = st.one_of(
     st.just(moves.WorkArrived()),
     st.just(moves.CodeChanged()),
     st.just(moves.Committed()),
-    st.just(moves.CommitRefused("x")),
+    st.just(moves.CommitRefused("x", "c")),
     st.just(moves.CommitFailed("x")),
     st.just(moves.PauseOver()),
     st.builds(
