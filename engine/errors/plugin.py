@@ -25,7 +25,7 @@ class TriggerDown(PluginError):
     code = "trigger_down"
 
     def __init__(self) -> None:
-        super().__init__("request handler for trigger down")
+        super().__init__("Processing engine error: request handler for trigger down")
 
 
 class PluginFailed(PluginError):

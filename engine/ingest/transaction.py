@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 
-from engine.errors import UserError
+from engine.errors import EmptyWrite, UserError
 from engine.ingest.writer import LinesRejected, Prepared, Writer
 from engine.lineprotocol import Precision
 from engine.model.entry import IdempotenceKey, Progress, Run, RunEntry, TableRows, WriteEntry
@@ -25,6 +26,10 @@ class WriteRefused(UserError):
     """Lines of a plugin cannot be written; the message is worded as the plugin API does."""
 
     code = "plugin_write_refused"
+
+
+class _NothingWritten(WriteRefused):
+    """There is no line in what was to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,9 @@ class PluginWriter:
         """
         tables: list[TableRows] = []
         for part in _by_database(who, lines):
-            tables += self._prepare(who, part, "error writing back lines to {}: ").tables
+            # A builder of no lines harms nobody, and is no reason to lose the others.
+            with suppress(_NothingWritten):
+                tables += self._prepare(who, part, "error writing back lines to {}: ").tables
         if tables or extra or progress is not None:
             entry = RunEntry(who.run, who.database_id, who.causes, progress, (*tables, *extra))
             self._writer.commit(entry).result()
@@ -103,6 +110,8 @@ class PluginWriter:
         except LinesRejected as error:
             reason = f"{prefix}Cannot write: line protocol parse failed: {error}"
             raise WriteRefused(reason) from error
+        except EmptyWrite as error:
+            raise _NothingWritten(f"{prefix}Cannot write: {error}") from error
         except UserError as error:
             raise WriteRefused(f"{prefix}Cannot write: {error}") from error
 

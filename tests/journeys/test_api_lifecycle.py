@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -220,10 +222,20 @@ def test_a_cancelled_run_is_interrupted_at_its_next_call(server: Server) -> None
                     raise
         """,
     )
-    with sent(server, "cancelled"):
+    with sent(server, "cancelled") as first, sent(server, "cancelled") as second:
         eventually(lambda: "running" in server.logs("db", "cancelled"))
         assert change(server, "disable", "cancelled").status == 200
+        answers = [_answer(first), _answer(second)]
+
+    down = b"Processing engine error: request handler for trigger down"
+    assert answers == [(500, down)] * 2
 
     text = "influxdb3 is shutting down; aborting plugin execution"
     told = f"told: KeyboardInterrupt {text} {text}"
     assert eventually(lambda: any(told in line for line in server.output))
+
+
+def _answer(client: socket.socket) -> tuple[int, bytes]:
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    return answer.status, answer.read()

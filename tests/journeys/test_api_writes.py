@@ -13,6 +13,7 @@ from tests.serving import Server, serving
 
 LINE = "LineBuilder('{}').int64_field('v', {}).time_ns({})"
 WRITES = ("write", "write_sync")
+WRITE_ONE = f"influxdb3_local.write({LINE.format('beside', 1, 1)})"
 REFUSED = "error writing line protocol to db: Cannot write: line protocol parse failed: "
 
 
@@ -207,6 +208,25 @@ def test_a_bad_buffered_line_fails_the_run_and_names_the_database(server: Server
     [logged] = server.logs("db", "badline", "ERROR")
     assert logged.startswith(f"error running request plugin: {start}")
     assert server.count("elsewhere", "bad") == 0
+
+
+EMPTY = """
+class Empty:
+    def build(self):
+        return "\\n# no line at all\\n"
+"""
+
+
+def test_a_builder_of_no_lines_writes_nothing(server: Server, probe: Probe) -> None:
+    """Only a synchronous write of nothing is refused; a buffered one leaves the others alone."""
+    probe.run(f"{EMPTY}\ninfluxdb3_local.write(Empty())")
+    probe.run(f"{EMPTY}\ninfluxdb3_local.write_to_db('e', Empty())\n{WRITE_ONE}")
+
+    assert server.count("db", "beside") == 1
+    assert probe.raised(f"{EMPTY}\ninfluxdb3_local.write_sync(Empty())") == (
+        "Exception",
+        "error writing line protocol to db: Cannot write: incoming write was empty",
+    )
 
 
 # --- synchronous writes
