@@ -49,6 +49,17 @@ class Crew:
             self._greet(worker, has_cache=False)
         return worker
 
+    def has_fresh(self, lane: int, worker: Worker) -> bool:
+        """Whether a lane should change from an outdated process to a fresh one.
+
+        The first lane starts it; the others follow when it is there, and go on until then: the
+        first may be in the middle of a long run.
+        """
+        if not worker.generation.is_outdated():
+            return False
+        with self._condition:
+            return lane == 0 or lane in self._offers
+
     def wake(self) -> None:
         """Let those who wait for a lane see that they are to stop."""
         with self._condition:
@@ -56,13 +67,17 @@ class Crew:
 
     def disband(self) -> None:
         """Give up the lanes that nobody has taken."""
-        with self._condition:
-            offers, self._offers = self._offers, {}
-        for worker in offers.values():
+        for worker in self._take_offers():
             worker.end()
 
+    def _take_offers(self) -> list[Worker]:
+        with self._condition:
+            offers, self._offers = self._offers, {}
+        return list(offers.values())
+
     def _start(self) -> Worker:
-        self.disband()
+        for left_over in self._take_offers():
+            left_over.leave()  # other lanes may still run something there
         captain, *others = self._spawner.spawn(self._ends)
         try:
             self._greet(captain, has_cache=True)
@@ -73,6 +88,8 @@ class Crew:
         with self._condition:
             self._offers = dict(enumerate(others, 1))
             self._condition.notify_all()
+        for end in self._ends[1:]:
+            end.nudge.signal()  # who rests in an outdated process
         return captain
 
     def _greet(self, worker: Worker, *, has_cache: bool) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,17 +44,29 @@ class LaneEnd:
 
 
 class Generation:
-    """A process from its start until the last lane has left it; `_lock` guards the count."""
+    """A process from its start until the last lane has left it; `_lock` guards the count.
 
-    def __init__(self, process: WorkerProcess, folder: Path, lanes: int) -> None:
+    `is_outdated` tells whether the packages have changed since it was started.
+    """
+
+    def __init__(
+        self, process: WorkerProcess, folder: Path, lanes: int, is_outdated: Callable[[], bool]
+    ) -> None:
         self.process = process
         self.meter = Meter(process.pid)
         self.started_s = time.monotonic()
         self.was_stopped = False
         self.loaded: Source | None = None
+        self.is_outdated = is_outdated
         self._folder = folder
         self._lock = threading.Lock()
         self._lanes = lanes
+
+    @property
+    def has_one_lane(self) -> bool:
+        """Whether no other lane is left."""
+        with self._lock:
+            return self._lanes == 1
 
     def stop(self) -> None:
         """Kill the process group, if the process has not ended by itself."""
@@ -89,6 +102,7 @@ class Worker:
         self.mirror = mirror
         self._lane = lane
         self._token = token
+        self._is_retired = False
 
     @property
     def process(self) -> WorkerProcess:
@@ -104,9 +118,16 @@ class Worker:
         self.conversation.load(Load(source.name, source.text, source.folder))
         self.generation.loaded = source
 
+    def retire(self, within_s: float, *, is_first: bool) -> None:
+        """Have `end` do no more than leave: other lanes may finish what they run."""
+        self._is_retired = True
+        if is_first and self.generation.has_one_lane:  # the first lane's end is the process's
+            self.conversation.dismiss(within_s)  # what it says of its cache is still wanted
+
     def end(self) -> None:
         """Stop the process for all its lanes, and leave."""
-        self.generation.stop()
+        if not self._is_retired:
+            self.generation.stop()
         self.leave()
 
     def leave(self) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class Premises:
         self._runtime_dir = runtime_dir
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
+        self._packages_version = 0
         self.sockets = _socket_folder(runtime_dir)
 
     def environment(self) -> tuple[Environment, Path]:
@@ -69,6 +71,16 @@ class Premises:
                 runtime = runtime_folder(self._runtime_dir, environment)
                 self._opened = _Opened(environment, runtime)
             return self._opened.environment, self._opened.runtime
+
+    def note_packages_changed(self) -> None:
+        """Have every worker that is running taken for outdated."""
+        with self._lock:
+            self._packages_version += 1
+
+    def watch_packages(self) -> Callable[[], bool]:
+        """Return a call that tells whether the packages have changed since; no lock is taken."""
+        version = self._packages_version
+        return lambda: self._packages_version != version
 
     def close(self) -> None:
         """Remove the sockets."""

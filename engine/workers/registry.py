@@ -1,7 +1,7 @@
 """The running triggers: one supervisor each, started and stopped as the catalog says.
 
 `start`, `stop` and `stop_all` are called by one thread at a time (the definitions hold a lock);
-`announce_end`, `announce_due`, `submit` and `redrive` by any.
+`announce_end`, `announce_due`, `submit`, `redrive` and `renew` by any.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from engine.workers.wal_inbox import WalInbox
 __all__ = ["Registry"]
 
 log = logging.getLogger(__name__)
+_BETWEEN_RENEWALS_S = 0.05  # a start takes about twice that of a core
 
 
 class Registry:
@@ -34,6 +35,7 @@ class Registry:
         self._maker = SupervisorMaker(site)
         self._lock = threading.Lock()
         self._running: dict[int, Supervisor] = {}
+        self._stopping = threading.Event()
 
     def start_all(self, positions: Mapping[int, Position], ticks: Mapping[int, int]) -> None:
         """Start every enabled trigger where it left off."""
@@ -68,6 +70,7 @@ class Registry:
 
     def stop_all(self) -> None:
         """Stop every trigger, all at the same time."""
+        self._stopping.set()
         with self._lock:
             supervisors = list(self._running.values())
             self._running.clear()
@@ -80,6 +83,12 @@ class Registry:
         """Return the running supervisors."""
         with self._lock:
             return tuple(self._running.values())
+
+    def renew(self) -> None:
+        """Have workers that rest look whether they are outdated, one trigger after the other."""
+        for supervisor in self.supervisors():
+            supervisor.wake()
+            self._stopping.wait(_BETWEEN_RENEWALS_S)
 
     def announce_end(self, database_id: int, end: int) -> None:
         """Tell the WAL triggers of a database how far the log has come."""

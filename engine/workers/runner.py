@@ -151,6 +151,8 @@ class Runner:
             self._work = self._inbox.take()
             if self._work is not None:
                 return moves.WorkArrived()
+            if self._is_outdated(worker):
+                return moves.CodeChanged()
             ending = worker.conversation.rest()
             if ending is not None:
                 return self._lost(worker, ending)
@@ -163,6 +165,8 @@ class Runner:
 
     def _run_event(self) -> moves.Happening:
         worker, work = self._expect_worker(), self._expect_work()
+        if self._is_outdated(worker):
+            return moves.CodeChanged()
         try:
             source = self._assignment.code.current()
         except EngineError as error:
@@ -237,6 +241,12 @@ class Runner:
         delay = delay_s(attempt, random.random())  # noqa: S311  spreads restarts, guards nothing
         self._end.pause(delay)
         return moves.Unwanted() if self._end.is_stopping() else moves.PauseOver()
+
+    def _is_outdated(self, worker: Worker) -> bool:
+        is_outdated = self._crew.has_fresh(self._lane, worker)
+        if is_outdated:
+            worker.retire(_FAREWELL_S, is_first=self._lane == 0)
+        return is_outdated
 
     def _is_stale(self, source: Source) -> bool:
         loaded = self._expect_worker().generation.loaded

@@ -60,6 +60,7 @@ class Spawner:
             raise SpawnFailed(f"cannot start a worker: {error}") from error
 
     def _spawn(self, ends: Sequence[LaneEnd]) -> list[Worker]:
+        is_outdated = self._premises.watch_packages()
         environment, runtime = self._premises.environment()
         folder = _private_folder(self._premises.sockets, f"{self._trigger.id}-")
         endpoints = [f"ipc://{folder}/{number}" for number in range(len(ends))]
@@ -75,7 +76,7 @@ class Spawner:
                 lane.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        generation = Generation(process, folder, len(ends))
+        generation = Generation(process, folder, len(ends), is_outdated)
         return [
             Worker(generation, lane, self._converse(lane, process, end), self._mirror, token)
             for lane, end in zip(lanes, ends, strict=True)

@@ -84,6 +84,7 @@ class _LyingPremises:
         self.sockets = real.sockets
         self.plugin_dir = real.plugin_dir
         self.limits = real.limits
+        self.watch_packages = real.watch_packages
         self.mirror_value_bytes = real.mirror_value_bytes
         self.environment = lambda: (environment, folder)
 
