@@ -33,6 +33,7 @@ _MIB = 1024 * _KIB
 _GIB = 1024 * _MIB
 _LARGEST_PORT = 65_535
 _SANDBOXES = ("off",)
+_PACKAGE_MANAGERS = ("discover", "uv", "pip", "disabled")
 _KINDS = ("wal", "schedule", "request")
 
 _Section = TypeVar("_Section", bound="DataclassInstance")
@@ -126,6 +127,8 @@ class WorkersConfig:
     async_lanes: int = field(default=4, metadata=_POSITIVE)
     # Kinds of triggers that may be created.
     allowed_kinds: tuple[str, ...] = _KINDS
+    # Of one installation of packages; the large ones bring hundreds of megabytes.
+    install_timeout_s: float = field(default=600.0, metadata=_POSITIVE)
     # Requests that wait for one trigger; beyond it clients are told to come back.
     request_queue: int = field(default=64, metadata=_POSITIVE)
 
@@ -144,6 +147,10 @@ class Config:
     workers: WorkersConfig = field(default_factory=WorkersConfig)
     # Where plugins named `gh:` come from; as InfluxDB 3 Core.
     plugin_repo: str = "https://raw.githubusercontent.com/influxdata/influxdb3_plugins/main/"
+    # What installs packages; `discover` is uv, which comes with the server.
+    package_manager: str = "discover"
+    # The plugins' Python environment; `.venv` in the plugin folder if empty.
+    environment_dir: str = ""
     # Processes of their own are the only wall so far.
     sandbox: str = "off"
 
@@ -162,13 +169,16 @@ class Config:
             raise InvalidConfig(
                 f"plugin_repo: {config.plugin_repo!r} is not a URL of http or https"
             )
-        if config.sandbox not in _SANDBOXES:
-            raise InvalidConfig(f"sandbox: {config.sandbox!r} is not one of {_listed(_SANDBOXES)}")
+        _check_choice("sandbox", config.sandbox, _SANDBOXES)
+        _check_choice("package_manager", config.package_manager, _PACKAGE_MANAGERS)
         for name in config.workers.allowed_kinds:
-            if name not in _KINDS:
-                path = "workers.allowed_kinds"
-                raise InvalidConfig(f"{path}: {name!r} is not one of {_listed(_KINDS)}")
+            _check_choice("workers.allowed_kinds", name, _KINDS)
         return config
+
+
+def _check_choice(path: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidConfig(f"{path}: {value!r} is not one of {_listed(choices)}")
 
 
 def _is_web_url(text: str) -> bool:

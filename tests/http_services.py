@@ -28,6 +28,7 @@ from engine.ingest.writer import Writer, WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.entry import Entry
 from engine.model.event import PluginResponse, RequestEvent
+from engine.plugins.installer import Wanted
 from engine.plugins.upload import UploadedFile
 
 
@@ -140,6 +141,18 @@ class ListedDryRuns:
         return settled(self.report)
 
 
+class ListedInstalls:
+    """Installs nothing, and has the same answer for everything."""
+
+    def __init__(self) -> None:
+        self.seen: list[Wanted] = []
+        self.answer: Exception | None = None
+
+    def submit(self, wanted: Wanted) -> Future[None]:
+        self.seen.append(wanted)
+        return settled(self.answer)
+
+
 class ListedUploads:
     """Keeps what was uploaded; one trigger, `t` of `db`, is known."""
 
@@ -235,6 +248,7 @@ class EdgeParts:
         self.definitions = CatalogDefinitions(self.catalog)
         self.requests = ListedRequests()
         self.sources = ListedUploads()
+        self.packages = ListedInstalls()
         self.dry_runs = ListedDryRuns()
         self.letters = ListedLetters()
         self.limits = limits or EdgeLimits()
@@ -247,6 +261,7 @@ class EdgeParts:
             definitions=self.definitions,
             requests=self.requests,
             sources=self.sources,
+            packages=self.packages,
             dry_runs=self.dry_runs,
             letters=self.letters,
             render=render,

@@ -124,6 +124,7 @@ class Engine:
             definitions=triggers.definitions,
             requests=triggers.requests,
             sources=triggers.sources,
+            packages=triggers.packages,
             dry_runs=triggers.dry_runs,
             letters=triggers.letters,
             render=lambda shape, table: _RENDERERS[shape](table),

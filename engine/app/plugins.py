@@ -23,6 +23,7 @@ from engine.logs import LogRing
 from engine.model.entry import Run, RunEntry, Tick
 from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger
 from engine.plugins.fetch import Repository
+from engine.plugins.installer import Installer
 from engine.plugins.source import PluginFolder
 from engine.plugins.upload import Uploads
 from engine.query.executor import Limits
@@ -110,6 +111,13 @@ class PluginServices:
                 read_rows=state.buffer.read,
             )
         )
+        self.packages = Installer(
+            lambda: premises.environment()[0],
+            config.package_manager,
+            config.workers.install_timeout_s,
+            note_change=premises.note_packages_changed,
+            on_changed=self.registry.renew,
+        )
         state.announce_to = self.registry.announce_end
         self.definitions = TriggerDefinitions(
             state.catalog,
@@ -144,6 +152,7 @@ class PluginServices:
         self._closing.callback(self.history.stop)
         self._uploads.clean()
         self._closing.callback(self.registry.stop_all)
+        self._closing.callback(self.packages.stop)
         self._closing.callback(self._repository.close)  # before it, so that nobody waits for it
         self.registry.start_all(progress.positions, progress.ticks)
         for database in catalog.databases.values():
@@ -202,7 +211,7 @@ def _premises(config: Config, closing: ExitStack) -> Premises:
     premises = Premises(
         context,
         plugin_dir=plugin_dir,
-        environment_dir=plugin_dir / ".venv",
+        environment_dir=Path(config.environment_dir or plugin_dir / ".venv").absolute(),
         runtime_dir=Path(config.data_dir).absolute() / "runtime",
         limits=RunLimits(
             start_s=config.workers.start_timeout_s,

@@ -17,11 +17,13 @@ __all__ = [
     "limits",
     "node_id",
     "object_store",
+    "package_manager",
     "sandbox",
     "seconds",
 ]
 
 _KINDS = {"wal": "wal", "wal_flush": "wal", "schedule": "schedule", "request": "request"}
+_PACKAGE_MANAGERS = ("discover", "uv", "pip", "disabled")
 _NODE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _SIZE = re.compile(r"(?P<count>\d+)\s*(?P<unit>|B|KB|MB|GB|KIB|MIB|GIB)", re.IGNORECASE)
 _UNIT_BYTES = {
@@ -49,6 +51,14 @@ def object_store(text: str) -> str:
     if text != "file":
         reason = "this version keeps its data in files; leave it out or use 'file'"
         raise BadValue(text, "--object-store <STORE>", reason)
+    return text
+
+
+def package_manager(text: str) -> str:
+    """Take one of those that InfluxDB 3 knows."""
+    if text not in _PACKAGE_MANAGERS:
+        reason = f"possible values: {', '.join(_PACKAGE_MANAGERS)}"
+        raise BadValue(text, "--package-manager <MANAGER>", reason)
     return text
 
 

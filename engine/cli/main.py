@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli import change, create, letters, show, test, update
+from engine.cli import change, create, install, letters, show, test, update
 from engine.cli.dotenv import load_dotenv
 from engine.cli.failures import CommandFailed, MissingValue
 from engine.cli.query import query
@@ -98,6 +98,7 @@ app.add_typer(update.app, name="update")
 app.add_typer(change.enable_app, name="enable")
 app.add_typer(change.disable_app, name="disable")
 app.add_typer(change.delete_app, name="delete")
+app.add_typer(install.app, name="install")
 app.add_typer(test.app, name="test")
 app.command("demo")(_demo)
 

@@ -61,6 +61,22 @@ def serve(
             help="Where plugins named gh:<path> come from; InfluxData's repository if absent.",
         ),
     ] = None,
+    virtual_env_location: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="The plugins' Python environment; <plugin-dir>/.venv if absent.",
+        ),
+    ] = None,
+    package_manager: Annotated[
+        str,
+        typer.Option(
+            envvar="INFLUXDB3_PACKAGE_MANAGER",
+            metavar="MANAGER",
+            callback=checks.package_manager,
+            help="What installs packages: discover, uv, pip, or disabled.",
+        ),
+    ] = "discover",
     http_bind: Annotated[
         str,
         typer.Option(
@@ -183,8 +199,11 @@ def serve(
             **_own_limits(default_limit),
             **_own_kinds(restrict_plugin_triggers_to),
         },
+        "package_manager": package_manager,
         "sandbox": sandbox,
     }
+    if virtual_env_location is not None:
+        settings["environment_dir"] = str(virtual_env_location.expanduser().absolute())
     if plugin_repo is not None:
         settings["plugin_repo"] = plugin_repo
     if hot_buffer_limit is not None:

@@ -25,6 +25,7 @@ from engine.http.errors import (
     v2_answer,
 )
 from engine.http.letters import LetterEndpoints
+from engine.http.packages import PackageEndpoints
 from engine.http.plugin_test import PluginTestEndpoints
 from engine.http.plugins import PluginFileEndpoints
 from engine.http.query import QueryEndpoints
@@ -39,6 +40,7 @@ _DATABASE = "/api/v3/configure/database"
 _TABLE = "/api/v3/configure/table"
 _TRIGGER = "/api/v3/configure/processing_engine_trigger"
 _LETTERS = "/api/v3/configure/dead_letters"
+_ENVIRONMENT = "/api/v3/configure/plugin_environment"
 _PLUGINS = "/api/v3/plugins"
 _TESTS = "/api/v3/plugin_test"
 
@@ -54,6 +56,7 @@ def make_app(services: HttpServices) -> Starlette:
             *_configure_routes(services),
             *_trigger_routes(services),
             *_plugin_routes(services),
+            *_package_routes(services),
             *_letter_routes(services),
             *_test_routes(services),
         ],
@@ -156,6 +159,15 @@ def _plugin_routes(services: HttpServices) -> list[Route]:
         ("POST", f"{_PLUGINS}/files", plugins.create_file),
         ("PUT", f"{_PLUGINS}/files", plugins.update_file),
         ("PUT", f"{_PLUGINS}/directory", plugins.update_folder),
+    ]
+    return [_route(method, path, endpoint) for method, path, endpoint in table]
+
+
+def _package_routes(services: HttpServices) -> list[Route]:
+    packages = PackageEndpoints(services)
+    table = [
+        ("POST", f"{_ENVIRONMENT}/install_packages", packages.install_packages),
+        ("POST", f"{_ENVIRONMENT}/install_requirements", packages.install_requirements),
     ]
     return [_route(method, path, endpoint) for method, path, endpoint in table]
 

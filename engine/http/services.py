@@ -23,6 +23,7 @@ from engine.ingest.internal import DeadLetter
 from engine.ingest.writer import WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.event import PluginResponse, RequestEvent
+from engine.plugins.installer import Wanted
 from engine.plugins.upload import UploadedFile
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "GivenUpEvents",
     "HttpServices",
     "Identity",
+    "PackageInstalls",
     "PluginRequests",
     "PluginUploads",
     "Queries",
@@ -135,6 +137,14 @@ class GivenUpEvents(Protocol):
         ...
 
 
+class PackageInstalls(Protocol):
+    """Installs packages."""
+
+    def submit(self, wanted: Wanted) -> Future[None]:
+        """Queue an installation; raises UserError, Busy or Stopping at once."""
+        ...
+
+
 class PluginUploads(Protocol):
     """Takes the code of plugins; every method blocks on the disk."""
 
@@ -178,6 +188,7 @@ class HttpServices:
     definitions: Definitions
     requests: PluginRequests
     sources: PluginUploads
+    packages: PackageInstalls
     dry_runs: DryRunner
     letters: GivenUpEvents
     render: Renderer
