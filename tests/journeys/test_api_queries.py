@@ -22,6 +22,9 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
         yield Probe.add(server)
 
 
+_MADE = ("seen", "river.model")  # tables of other tests
+
+
 def query(sql: str, *rest: str) -> str:
     return f"influxdb3_local.query({', '.join([repr(sql), *rest])})"
 
@@ -146,95 +149,25 @@ def test_parameters_stand_for_values(
     assert [row["i"] for row in probe.value(query(sql, repr(parameters)))] == found
 
 
+def test_names_may_hold_dots_and_stand_for_a_table(probe: Probe) -> None:
+    probe.run(
+        """
+        line = LineBuilder("river.model").tag("x.y", "1").string_field("p", "z" * 60000)
+        influxdb3_local.write_sync(line, no_sync=False)
+        """
+    )
+
+    for table, rest in [('"river.model"', "{}"), ("$t", "{'t': 'river.model'}")]:
+        sql = f"""SELECT character_length(p) AS v FROM {table} WHERE "x.y" = '1'"""  # noqa: S608  ours
+        assert probe.value(query(sql, rest)) == [{"v": 60000}]
+
+
 def test_all_arguments_may_be_named(probe: Probe) -> None:
     sql = "SELECT v FROM n WHERE v = $v"
     named = f"influxdb3_local.query(database='other', args={{'v': 1}}, query={sql!r})"
 
     assert probe.value(named) == [{"v": 1}]
     assert probe.value(query(sql, "{'v': 1}", "'other'")) == [{"v": 1}]
-
-
-@pytest.mark.parametrize(
-    ("sql", "rest", "text"),
-    [
-        (
-            "SELECT foo FROM not_here",
-            [],
-            (
-                "error: error while planning query: Error during planning: table "
-                "'public.iox.not_here' not found executing query on db: SELECT foo FROM not_here"
-            ),
-        ),
-        (
-            "SELECT 1",
-            ["None", "'nowhere'"],
-            "error: database not found: nowhere executing query on nowhere: SELECT 1",
-        ),
-        (
-            "SELECT 1",
-            ["None", "''"],
-            (
-                "invalid database name provided: database name  length must be between 1 and 511 "
-                "characters"
-            ),
-        ),
-        (
-            "SELECT $gone",
-            [],
-            (
-                "error: error while planning query: Error during planning: No value found for "
-                "placeholder with name $gone executing query on db: SELECT $gone"
-            ),
-        ),
-    ],
-)
-def test_a_failed_query_says_why_and_where(
-    probe: Probe, sql: str, rest: list[str], text: str
-) -> None:
-    assert probe.raised(query(sql, *rest)) == ("QueryError", text)
-
-
-@pytest.mark.parametrize(
-    "sql",
-    ["SELEC 1", "CREATE TABLE x AS SELECT 1", "DROP TABLE m", "SELECT 1; SELECT 2", "SELECT i / 0"],
-)
-def test_what_is_no_question_is_a_query_error(probe: Probe, sql: str) -> None:
-    name, text = probe.raised(query(sql))
-
-    assert name == "QueryError"
-    assert text.startswith("error: ")
-    assert text.endswith(f" executing query on db: {sql}")
-
-
-def test_the_error_can_be_told_by_its_name_and_caught_as_an_exception(probe: Probe) -> None:
-    told = probe.run(
-        """
-        try:
-            influxdb3_local.query("SELECT 1 FROM not_here")
-        except Exception as error:
-            result = [type(error).__name__, type(error).__module__, isinstance(error, QueryError)]
-            result.append(type(error).__bases__ == (Exception,))
-        """
-    )
-
-    assert told == ["QueryError", "influxdb3_py_api", True, True]
-
-
-@pytest.mark.parametrize(
-    ("call", "text"),
-    [
-        (query("SELECT 1", "{2: 'b'}"), "argument 'args': must be str, not int"),
-        (query("SELECT 1", "'x'"), "argument 'args': must be dict, not str"),
-        (
-            query("SELECT 1", "{'a': []}"),
-            "argument 'args': the value of 'a' must be None, bool, int, float or str, not list",
-        ),
-        (query("SELECT 1", "None", "5"), "argument 'database': must be str, not int"),
-        ("influxdb3_local.query(5)", "argument 'query': must be str, not int"),
-    ],
-)
-def test_arguments_of_other_types_are_type_errors(probe: Probe, call: str, text: str) -> None:
-    assert probe.raised(call) == ("TypeError", text)
 
 
 def test_buffered_lines_are_not_seen_and_synced_ones_are(probe: Probe) -> None:
@@ -295,4 +228,4 @@ def test_the_questions_of_published_plugins_are_answered(
 ) -> None:
     rows = probe.value(query(sql))
 
-    assert [value for value in (row["v"] for row in rows) if value != "seen"] == values
+    assert [value for value in (row["v"] for row in rows) if value not in _MADE] == values

@@ -81,6 +81,25 @@ def _raw(server: Server, request: str, head: str, body: str = "") -> list[Any]:
         return document
 
 
+@pytest.mark.parametrize(
+    ("path", "found", "missed"),
+    [
+        ("a/b", "a/b", ["a", "a/b/", "a/b/c"]),
+        ("/lead", "/lead", ["lead"]),
+        ("trail/", "trail/", ["trail"]),
+        ("sp ace", "sp%20ace", ["sp+ace"]),
+        ("\u00fcn\u00ef", "%C3%BCn%C3%AF", ["un%C3%AF"]),
+    ],
+)
+def test_a_path_is_served_exactly(server: Server, path: str, found: str, missed: list[str]) -> None:
+    server.plugin("web.py", "def process_request(*args):\n    return ['web']\n")
+    assert server.trigger("db", f"at {path}", f"request:{path}", "web.py").status == 200
+
+    assert _raw(server, f"GET {ENGINE}{found}", "") == ["web"]
+    for other in missed:
+        assert server.request("GET", ENGINE + other).status == 404
+
+
 def test_requests_to_one_trigger_are_served_one_at_a_time(server: Server) -> None:
     add(
         server,

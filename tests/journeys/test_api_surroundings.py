@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,6 +60,47 @@ def test_what_is_printed_goes_to_the_servers_output_only(server: Server, probe: 
     for text in ("to stdout", "to stderr"):
         eventually(lambda t=text: any(t in each for each in server.output))
         assert not [line for line in server.logs("db", "probe") if text in line]
+
+
+def test_the_current_folder_is_the_plugin_folder(server: Server, probe: Probe) -> None:
+    assert probe.run("import os; result = os.getcwd()") == str(server.plugins)
+
+
+def test_a_plugin_may_start_processes(probe: Probe) -> None:
+    seen = probe.run(
+        """
+        import multiprocessing, subprocess, sys
+        fork = multiprocessing.get_context("fork")
+        queue = fork.Queue()
+        child = fork.Process(target=lambda: queue.put("forked"))
+        child.start()
+        result = [queue.get(timeout=10)]
+        child.join()
+        command = [sys.executable, "-c", "print('started')"]
+        result.append(subprocess.run(command, capture_output=True, text=True).stdout)
+        """
+    )
+
+    assert seen == ["forked", "started\n"]
+
+
+def test_what_can_be_pickled_comes_back_as_it_was_after_a_death(
+    server: Server, probe: Probe
+) -> None:
+    kept = "{'d': deque([1, 2], maxlen=5), 't': datetime.timedelta(seconds=3)}"
+    pid = probe.run(
+        """
+        import os
+        from collections import deque
+        from datetime import timedelta
+        influxdb3_local.cache.put("kept", {"d": deque([1, 2], 5), "t": timedelta(seconds=3)})
+        result = os.getpid()
+        """
+    )
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: server.request("POST", f"{ENGINE}probe", "").status == 200)
+
+    assert probe.value("repr(influxdb3_local.cache.get('kept'))") == kept
 
 
 def test_threads_pools_and_event_loops_work(probe: Probe) -> None:
