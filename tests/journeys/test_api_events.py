@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.requesting import Gate
 from tests.serving import Server, eventually, serving
 
 RECORD = """
@@ -193,6 +195,35 @@ def test_a_moment_is_a_naive_datetime_in_utc_in_whole_seconds(
         assert (is_datetime, zone, microsecond, is_utc) == (True, None, 0, True)
         assert arguments == {"a": "b"}
         assert stamp == int(stamp)
+
+
+def test_a_plugin_that_waits_holds_up_nobody_else(
+    server: Server, database: str, tmp_path: Path
+) -> None:
+    gate = Gate.make(tmp_path)
+    server.plugin(
+        "waits.py",
+        "def process_writes(influxdb3_local, batches, args):\n"
+        "    influxdb3_local.info('waits')\n"
+        "    open(args['gate']).read()\n"
+        "    influxdb3_local.info('rows', sum(len(batch['rows']) for batch in batches))\n",
+    )
+    server.trigger(database, "waits", "table:cpu", "waits.py", arguments={"gate": str(gate.path)})
+    create(server, database, "table:cpu")
+
+    write(server, database, "cpu v=0i 1")
+    eventually(lambda: "waits" in server.logs(database, "waits"))
+    for value in range(1, 11):
+        write(server, database, f"cpu v={value}i {value}")
+        seen = eventually(lambda n=value: _rows(server, database, n + 1), within_s=5.0)
+    assert [row["v"] for row in seen] == list(range(11))
+    assert server.logs(database, "waits").count("waits") == 1
+
+    gate.let_go()
+    eventually(lambda: "rows 1" in server.logs(database, "waits"))
+    eventually(lambda: server.logs(database, "waits").count("waits") == 2)
+    gate.let_go()
+    eventually(lambda: "rows 10" in server.logs(database, "waits"))
 
 
 def test_runs_are_framed_by_lines_of_the_server(server: Server, database: str) -> None:

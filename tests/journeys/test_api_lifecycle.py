@@ -183,6 +183,28 @@ def test_the_own_cache_ends_with_a_disable_and_with_a_delete(server: Server) -> 
     assert Probe.add(server, name="caching").value(look) == [None, 2]
 
 
+def test_the_own_cache_ends_with_a_disable_by_an_error(server: Server) -> None:
+    server.create_database("failing")
+    server.plugin(
+        "failing.py",
+        "def process_writes(influxdb3_local, batches, args=None):\n"
+        "    influxdb3_local.info('found', influxdb3_local.cache.get('k'))\n"
+        "    influxdb3_local.cache.put('k', 1)\n"
+        "    raise ValueError\n",
+    )
+    server.trigger("failing", "f", "table:m", "failing.py", error_behavior="disable")
+
+    sql = "SELECT disabled FROM system.processing_engine_triggers WHERE trigger_name = 'f'"
+    for run in (1, 2):
+        server.write("failing", "m v=1")
+        eventually(lambda n=run: len(server.logs("failing", "f", "ERROR")) >= 2 * n)
+        eventually(lambda: server.sql("failing", sql)[0]["disabled"])
+        change(server, "enable", "f", "failing")
+
+    found = [line for line in server.logs("failing", "f") if line.startswith("found")]
+    assert found == ["found None"] * 2
+
+
 def test_a_running_trigger_is_deleted_by_force_only(server: Server) -> None:
     server.trigger("db", "doomed", "table:t", "idle.py")
 
