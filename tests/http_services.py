@@ -28,7 +28,7 @@ from engine.ingest.writer import Writer, WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.entry import Entry
 from engine.model.event import PluginResponse, RequestEvent
-from engine.plugins.installer import Wanted
+from engine.plugins.installation import Wanted
 from engine.plugins.upload import UploadedFile
 
 

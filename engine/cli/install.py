@@ -66,7 +66,7 @@ def install_package(
     Running plugins get them with their next event.
     """
     if requirements is None and not packages:
-        raise MissingValue("<PACKAGES>...")
+        raise MissingValue("<PACKAGES>")
     client = Client(host, token, tls_ca, tls_no_verify)
     with _progress("Installing packages"):
         if requirements is not None:

@@ -13,7 +13,7 @@ from engine.http.bodies import read_body
 from engine.http.endpoint import result_of
 from engine.http.fields import JsonFields, require_json
 from engine.http.services import HttpServices
-from engine.plugins.installer import Wanted
+from engine.plugins.installation import Wanted
 
 __all__ = ["PackageEndpoints"]
 

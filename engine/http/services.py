@@ -23,7 +23,7 @@ from engine.ingest.internal import DeadLetter
 from engine.ingest.writer import WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.event import PluginResponse, RequestEvent
-from engine.plugins.installer import Wanted
+from engine.plugins.installation import Wanted
 from engine.plugins.upload import UploadedFile
 
 __all__ = [

@@ -1,9 +1,8 @@
 """Installs packages into the plugins' environment, with uv or its own pip.
 
-Only wheels are taken: to build a package runs its code, here as the server. uv finds and fetches
-everything before it changes the environment, so that what cannot be had changes nothing. The
-installer's exit status decides; whether something changed is seen in the folder itself, because an
-installer that was stopped may have begun.
+uv finds and fetches everything before it changes the environment, so that what cannot be had
+changes nothing. The installer's exit status decides; whether something changed is seen in the
+folder itself, because an installer that was stopped may have begun.
 
     submit => our one thread: check -> environment -> installer -> changed? -> answer -> workers
 
@@ -15,35 +14,30 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-import uv
-
-from engine.errors import Busy, EngineFault, Stopping, UserError
+from engine.errors import Busy, Stopping, UserError
 from engine.plugins.environments import Environment
-from engine.plugins.requirements import PackageRefused, check_packages, check_requirements
+from engine.plugins.installation import (
+    InstallFailed,
+    Wanted,
+    failure_of,
+    fingerprint,
+    install_command,
+    install_variables,
+    read_requirements,
+)
+from engine.plugins.requirements import check_packages, check_requirements
 
-__all__ = ["InstallDisabled", "InstallFailed", "Installer", "PackagesUnavailable", "Wanted"]
+__all__ = ["InstallDisabled", "Installer"]
 
 log = logging.getLogger(__name__)
 _MOST_WAITING = 8
-_TAIL_CHARS = 4000
-_MAX_REQUIREMENTS_BYTES = 1024 * 1024
-_ONLY_WHEELS = ("--only-binary", ":all:")
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
-_UNPARSED = re.compile(r"(failed to|couldn't) parse", re.IGNORECASE)
-# Whatever could lead the installer to another environment, to sources, or to our own secrets.
-_DROPPED_VARIABLES = re.compile(
-    r"VIRTUAL_ENV|CONDA_.*|PYTHON.*|INFLUXDB3_.*|BULKHEAD_.*|UV_SYSTEM_PYTHON|UV_PYTHON.*"
-    r"|UV_CONFIG_FILE|UV_PROJECT.*|(UV|PIP)_(NO_BINARY.*|ONLY_BINARY|TARGET|PREFIX|ROOT|USER|REQ.*)"
-)
 
 
 class InstallDisabled(UserError):
@@ -57,27 +51,6 @@ class InstallDisabled(UserError):
             "Package installation has been disabled. "
             "Contact your administrator for more information."
         )
-
-
-class PackagesUnavailable(UserError):
-    """There is no set of wheels that fits what was asked for."""
-
-    code = "packages_unavailable"
-    http_status = 422
-
-
-class InstallFailed(EngineFault):
-    """The installer did not come to an answer: no index, no time, no room, no pip."""
-
-    code = "install_failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Packages by name, or a requirements file of this machine."""
-
-    packages: tuple[str, ...] = ()
-    requirements: str | None = None
 
 
 class Installer:
@@ -109,6 +82,7 @@ class Installer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._is_stopping = False
+        self._has_changed = False  # of the thread
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="installer")
 
     def submit(self, wanted: Wanted) -> Future[None]:
@@ -149,47 +123,30 @@ class Installer:
     def _serve(self, wanted: Wanted, answer: Future[None]) -> None:
         if not answer.set_running_or_notify_cancel():
             return
+        self._has_changed = False
         try:
-            has_changed = self._install(wanted)
+            self._install(wanted)
         except BaseException as error:  # noqa: BLE001  it is raised where the answer is awaited
+            log.warning("packages not installed", extra={"error": str(error)})
             answer.set_exception(error)
-            return
-        answer.set_result(None)
-        if has_changed:
+        else:
+            answer.set_result(None)
+        if self._has_changed:
             self._on_changed()
 
-    def _install(self, wanted: Wanted) -> bool:
+    def _install(self, wanted: Wanted) -> None:
         if wanted.requirements is not None:
-            check_requirements(_read(Path(wanted.requirements)))
+            check_requirements(read_requirements(Path(wanted.requirements)))
         environment = self._environment()
-        command = self._command(environment, wanted)
-        before = _fingerprint(environment)
+        command = install_command(environment, self._package_manager, wanted)
+        before = fingerprint(environment)
         log.info("installing packages", extra={"packages": wanted.packages})
         try:
             self._run(command)
         finally:
-            has_changed = _fingerprint(environment) != before
-            if has_changed:
+            self._has_changed = fingerprint(environment) != before
+            if self._has_changed:
                 self._note_change()
-        return has_changed
-
-    def _command(self, environment: Environment, wanted: Wanted) -> list[str]:
-        match self._package_manager:
-            case "pip":
-                if not any((path / "pip").is_dir() for path in environment.site_packages):
-                    raise InstallFailed(
-                        f"the environment {environment.root} has no pip; "
-                        "start the server with --package-manager uv"
-                    )
-                command = [str(environment.interpreter), "-m", "pip", "install", "--quiet"]
-                command += ["--no-input", "--disable-pip-version-check", *_ONLY_WHEELS]
-            case _:
-                command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-progress"]
-                command += ["--color", "never", "--no-config", "--link-mode", "copy", *_ONLY_WHEELS]
-                command += ["--python", str(environment.interpreter)]
-        if wanted.requirements is not None:
-            return [*command, "-r", str(Path(wanted.requirements).absolute())]
-        return [*command, "--", *wanted.packages]
 
     def _run(self, command: Sequence[str]) -> None:
         process = self._start(command)
@@ -207,7 +164,7 @@ class Installer:
         if self._is_stopping:
             raise Stopping
         if process.returncode != 0:
-            raise _failure(process.returncode, output)
+            raise failure_of(process.returncode, output)
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[str]:
         with self._lock:
@@ -222,47 +179,11 @@ class Installer:
                     text=True,
                     errors="replace",
                     start_new_session=True,
-                    env=_variables(),
+                    env=install_variables(),
                 )
             except OSError as error:
                 raise InstallFailed(f"cannot run {command[0]}: {error}") from error
             return self._process
-
-
-def _failure(status: int, output: str) -> UserError | EngineFault:
-    text = _CREDENTIALS.sub("***@", output).strip()[-_TAIL_CHARS:]
-    text = text or f"the installer ended with status {status}"
-    # uv ends with 1 when there is no solution, with 2 on everything else.
-    if status == 1 or _UNPARSED.search(text):
-        return PackagesUnavailable(text)
-    return InstallFailed(text)
-
-
-def _read(path: Path) -> str:
-    try:
-        if not path.is_file():
-            raise PackageRefused(f"there is no requirements file {path} on the server")
-        with path.open("rb") as file:
-            content = file.read(_MAX_REQUIREMENTS_BYTES + 1)
-        if len(content) > _MAX_REQUIREMENTS_BYTES:
-            raise PackageRefused(f"{path} is larger than {_MAX_REQUIREMENTS_BYTES} bytes")
-        return content.decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise PackageRefused(f"cannot read the requirements file {path}: {error}") from error
-
-
-def _fingerprint(environment: Environment) -> frozenset[tuple[str, int]]:
-    """Return what changes whenever a package comes, goes or is replaced."""
-    found: set[tuple[str, int]] = set()
-    for folder in environment.site_packages:
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            found |= {(entry.path, entry.stat().st_ctime_ns) for entry in entries}
-    return frozenset(found)
-
-
-def _variables() -> dict[str, str]:
-    variables = os.environ.items()
-    return {name: value for name, value in variables if not _DROPPED_VARIABLES.fullmatch(name)}
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

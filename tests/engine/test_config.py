@@ -63,6 +63,10 @@ def test_sections_are_read_and_the_rest_keeps_its_default() -> None:
         ({"http": 3}, "http: 3 is not a section of settings"),
         ({"node_id": " "}, "node_id: must not be empty"),
         ({"sandbox": "strict"}, "sandbox: 'strict' is not one of off"),
+        (
+            {"package_manager": "conda"},
+            "package_manager: 'conda' is not one of discover, uv, pip, disabled",
+        ),
         ({"plugin_repo": "ftp://x/"}, "plugin_repo: 'ftp://x/' is not a URL of http or https"),
         ({"plugin_repo": "http://"}, "plugin_repo: 'http://' is not a URL of http or https"),
         ({"plugin_repo": "http://x:y"}, "plugin_repo: 'http://x:y' is not a URL of http or https"),

@@ -73,6 +73,10 @@ def test_version_is_told(bulkhead: Callable, flag: str) -> None:
         (["serve", "--default-limit", "5m"], "invalid value '5m' for '--default-limit <NAME=VA"),
         (["serve", "--max-causes", "0"], "invalid value for '--max-causes'"),
         (
+            ["serve", "--package-manager", "conda"],
+            "invalid value 'conda' for '--package-manager <MANAGER>': possible values: discover, ",
+        ),
+        (
             ["serve", "--restrict-plugin-triggers-to", "wal,cron"],
             "invalid value 'cron' for '--restrict-plugin-triggers-to <KINDS>'",
         ),

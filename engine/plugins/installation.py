@@ -1,0 +1,128 @@
+"""One installation: the installer's command line, its variables, and what its failure means.
+
+Only wheels are taken: to build a package runs its code, here as the server. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+from engine.errors import EngineFault, UserError
+from engine.plugins.environments import Environment
+from engine.plugins.requirements import PackageRefused
+
+__all__ = [
+    "InstallFailed",
+    "PackagesUnavailable",
+    "Wanted",
+    "failure_of",
+    "fingerprint",
+    "install_command",
+    "install_variables",
+    "read_requirements",
+]
+
+_TAIL_CHARS = 4000
+_MAX_REQUIREMENTS_BYTES = 1024 * 1024
+_ONLY_WHEELS = ("--only-binary", ":all:")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+_UNPARSED = re.compile(r"(failed to|couldn't) parse", re.IGNORECASE)
+# Whatever could lead the installer to another environment, to sources, or to our own secrets.
+_DROPPED_VARIABLES = re.compile(
+    r"VIRTUAL_ENV|CONDA_.*|PYTHON.*|INFLUXDB3_.*|BULKHEAD_.*|UV_SYSTEM_PYTHON|UV_PYTHON.*"
+    r"|UV_CONFIG_FILE|UV_PROJECT.*|(UV|PIP)_(NO_BINARY.*|ONLY_BINARY|TARGET|PREFIX|ROOT|USER|REQ.*)"
+)
+
+
+class PackagesUnavailable(UserError):
+    """There is no set of wheels that fits what was asked for."""
+
+    code = "packages_unavailable"
+    http_status = 422
+
+
+class InstallFailed(EngineFault):
+    """The installer did not come to an answer: no index, no time, no room, no pip."""
+
+    code = "install_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Packages by name, or a requirements file of this machine."""
+
+    packages: tuple[str, ...] = ()
+    requirements: str | None = None
+
+
+def install_command(environment: Environment, package_manager: str, wanted: Wanted) -> list[str]:
+    """Return the command that installs into an environment.
+
+    Raises:
+        InstallFailed: the environment has no pip and was to be served by it.
+    """
+    match package_manager:
+        case "pip":
+            if not any((path / "pip").is_dir() for path in environment.site_packages):
+                raise InstallFailed(
+                    f"the environment {environment.root} has no pip; "
+                    "start the server with --package-manager uv"
+                )
+            command = [str(environment.interpreter), "-m", "pip", "install", "--quiet"]
+            command += ["--no-input", "--disable-pip-version-check", *_ONLY_WHEELS]
+        case _:
+            command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-progress"]
+            command += ["--color", "never", "--no-config", "--link-mode", "copy", *_ONLY_WHEELS]
+            command += ["--python", str(environment.interpreter)]
+    if wanted.requirements is not None:
+        return [*command, "-r", str(Path(wanted.requirements).absolute())]
+    return [*command, "--", *wanted.packages]
+
+
+def failure_of(status: int, output: str) -> UserError | EngineFault:
+    """Return the error for an installer's exit status and what it said, without passwords."""
+    text = _CREDENTIALS.sub("***@", output).strip()[-_TAIL_CHARS:]
+    text = text or f"the installer ended with status {status}"
+    # uv ends with 1 when there is no solution, with 2 on everything else.
+    if status == 1 or _UNPARSED.search(text):
+        return PackagesUnavailable(text)
+    return InstallFailed(text)
+
+
+def read_requirements(path: Path) -> str:
+    """Return the text of a requirements file.
+
+    Raises:
+        PackageRefused: it cannot be read or is too large.
+    """
+    try:
+        if not path.is_file():
+            raise PackageRefused(f"there is no requirements file {path} on the server")
+        with path.open("rb") as file:
+            content = file.read(_MAX_REQUIREMENTS_BYTES + 1)
+        if len(content) > _MAX_REQUIREMENTS_BYTES:
+            raise PackageRefused(f"{path} is larger than {_MAX_REQUIREMENTS_BYTES} bytes")
+        return content.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise PackageRefused(f"cannot read the requirements file {path}: {error}") from error
+
+
+def fingerprint(environment: Environment) -> frozenset[tuple[str, int]]:
+    """Return what changes whenever a package comes, goes or is replaced."""
+    found: set[tuple[str, int]] = set()
+    for folder in environment.site_packages:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            found |= {(entry.path, entry.stat().st_ctime_ns) for entry in entries}
+    return frozenset(found)
+
+
+def install_variables() -> dict[str, str]:
+    """Return the server's variables without those that an installer must not see."""
+    variables = os.environ.items()
+    return {name: value for name, value in variables if not _DROPPED_VARIABLES.fullmatch(name)}
