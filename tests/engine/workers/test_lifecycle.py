@@ -38,6 +38,17 @@ def test_an_event_goes_from_arrival_over_commit_back_to_waiting() -> None:
     assert committed.state == state
 
 
+def test_changed_code_or_packages_get_a_fresh_worker_and_keep_the_event() -> None:
+    resting = moves.State(moves.Phase.READY, has_worker=True)
+
+    for state, then in ((resting, moves.AwaitWork()), (running(failures=2), moves.RunEvent())):
+        changed = step(state, moves.CodeChanged(), policy())
+        started = step(changed.state, moves.Started(), policy())
+
+        assert (changed.effects, changed.action) == ((moves.KillWorker(),), moves.Spawn())
+        assert (started.state, started.action) == (state, then)
+
+
 def test_a_failed_run_under_log_is_recorded_and_passed_over() -> None:
     after = step(running(), moves.Ran(Failed("ValueError: x", "line 3")), policy())
 

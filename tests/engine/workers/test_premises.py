@@ -45,3 +45,15 @@ def test_a_folder_that_is_not_ours_is_not_used(tmp_path: Path) -> None:
     assert second.sockets != first.sockets
     assert tmp_path.exists()
     second.close()
+
+
+def test_processes_are_outdated_by_changes_after_their_start_only(tmp_path: Path) -> None:
+    place = premises(tmp_path)
+    place.note_packages_changed()
+    before = place.watch_packages()
+
+    assert not before()
+    place.note_packages_changed()
+    assert before()
+    assert not place.watch_packages()()
+    place.close()
