@@ -74,7 +74,7 @@ def install_command(environment: Environment, package_manager: str, wanted: Want
                     f"the environment {environment.root} has no pip; "
                     "start the server with --package-manager uv"
                 )
-            command = [str(environment.interpreter), "-m", "pip", "install", "--quiet"]
+            command = [str(environment.interpreter), "-I", "-m", "pip", "install", "--quiet"]
             command += ["--no-input", "--disable-pip-version-check", *_ONLY_WHEELS]
         case _:
             command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-progress"]
