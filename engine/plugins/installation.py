@@ -25,6 +25,7 @@ __all__ = [
     "fingerprint",
     "install_command",
     "install_variables",
+    "masked",
     "read_requirements",
 ]
 
@@ -87,12 +88,17 @@ def install_command(environment: Environment, package_manager: str, wanted: Want
 
 def failure_of(status: int, output: str) -> UserError | EngineFault:
     """Return the error for an installer's exit status and what it said, without passwords."""
-    text = _CREDENTIALS.sub("***@", output).strip()[-_TAIL_CHARS:]
+    text = masked(output).strip()[-_TAIL_CHARS:]
     text = text or f"the installer ended with status {status}"
     # uv ends with 1 when there is no solution, with 2 on everything else.
     if status == 1 or _UNPARSED.search(text):
         return PackagesUnavailable(text)
     return InstallFailed(text)
+
+
+def masked(text: str) -> str:
+    """Return a text without the names and passwords of its URLs."""
+    return _CREDENTIALS.sub("***@", text)
 
 
 def read_requirements(path: Path) -> str:

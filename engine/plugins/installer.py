@@ -30,6 +30,7 @@ from engine.plugins.installation import (
     fingerprint,
     install_command,
     install_variables,
+    masked,
     read_requirements,
 )
 from engine.plugins.requirements import check_packages, check_requirements
@@ -140,7 +141,8 @@ class Installer:
         environment = self._environment()
         command = install_command(environment, self._package_manager, wanted)
         before = fingerprint(environment)
-        log.info("installing packages", extra={"packages": wanted.packages})
+        what = wanted.requirements or masked(" ".join(wanted.packages))
+        log.info("installing packages", extra={"packages": what})
         try:
             self._run(command)
         finally:

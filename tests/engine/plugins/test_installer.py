@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import subprocess
 import threading
@@ -189,7 +190,10 @@ def test_what_is_no_list_of_requirements_is_refused(
         trial.install_listed(tmp_path / name)
 
 
-def test_passwords_stay_out_of_answers(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passwords_stay_out_of_answers_and_logs(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
@@ -198,6 +202,9 @@ def test_passwords_stay_out_of_answers(trial: Trial, monkeypatch: pytest.MonkeyP
 
     assert "127.0.0.1:9/x-1.0-py3-none-any.whl" in str(failed.value)
     assert "secret" not in str(failed.value)
+    told = [str(vars(record)) for record in caplog.records]
+    assert any("***@127.0.0.1:9/x" in text for text in told)
+    assert "secret" not in "".join(told)
 
 
 def test_what_cannot_be_parsed_is_the_callers_fault(trial: Trial) -> None:
