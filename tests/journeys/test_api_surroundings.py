@@ -97,6 +97,7 @@ def test_what_can_be_pickled_comes_back_as_it_was_after_a_death(
         result = os.getpid()
         """
     )
+    probe.run("result = 'the copies of the run before are on their way first'")
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: server.request("POST", f"{ENGINE}probe", "").status == 200)
 
