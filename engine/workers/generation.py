@@ -71,7 +71,8 @@ class Generation:
     def stop(self) -> None:
         """Kill the process group, if the process has not ended by itself."""
         with self._lock:
-            self.was_stopped = self.was_stopped or self.process.ending() is None
+            # Not `ending`: it would reap the leader, and the rest of the group would live on.
+            self.was_stopped = self.was_stopped or not self.process.has_ended(0)
         self.process.end()
 
     def leave(self) -> None:

@@ -22,8 +22,8 @@ class Process:
         self.ended = 0
         self.pid = os.getpid()
 
-    def ending(self) -> str | None:
-        return "killed" if self.ended else None
+    def has_ended(self, within_s: float) -> bool:
+        return self.ended > 0
 
     def end(self) -> None:
         self.ended += 1

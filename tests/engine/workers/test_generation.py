@@ -1,0 +1,38 @@
+"""The end of a process that several lanes share."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from pathlib import Path
+
+from engine.workers.generation import Generation
+from engine.workers.process import Launch, WorkerProcess
+
+LEAVES_A_CHILD_IN_ITS_GROUP = """\
+import os, signal
+if os.fork() == 0:
+    while True:
+        signal.pause()
+"""
+
+
+def test_what_a_process_left_in_its_group_ends_although_the_process_ended_by_itself(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "__main__.py").write_text(LEAVES_A_CHILD_IN_ITS_GROUP)
+    launch = Launch(Path(sys.executable), tmp_path, b"", {}, tmp_path)
+    process = WorkerProcess(launch, "test")
+    assert process.has_ended(10.0)
+    printing_end = os.dup(process.output)  # the child holds the other end until it is gone
+
+    generation = Generation(process, tmp_path / "none", 1, lambda: False)
+    generation.leave()
+
+    poll = select.poll()
+    poll.register(printing_end, select.POLLIN)
+    is_gone = bool(poll.poll(5000)) and os.read(printing_end, 1) == b""
+    os.close(printing_end)
+    assert is_gone
+    assert not generation.was_stopped
