@@ -16,7 +16,7 @@ from engine.errors import PluginError
 __all__ = ["BrokenEnvironment", "Environment", "open_environment"]
 
 log = logging.getLogger(__name__)
-_PROBE_TIMEOUT_S = 30.0
+_PROBE_TIMEOUT_S = 10.0
 _CREATE_TIMEOUT_S = 120.0
 _PROBE = (
     "import json,sys,sysconfig;"

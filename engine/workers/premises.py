@@ -7,16 +7,19 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.plugins.environments import Environment, open_environment
+from engine.plugins.environments import BrokenEnvironment, Environment, open_environment
 from engine.plugins.runtime import runtime_folder
 from engine.workers.conversation import RunLimits
 from engine.workers.lane import Context
 
 __all__ = ["Premises"]
+
+_FAILURE_LASTS_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Premises:
         self._runtime_dir = runtime_dir
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
+        self._failure: BrokenEnvironment | None = None
+        self._failed_until_s = 0.0
         self._packages_version = 0
         self.sockets = _socket_folder(runtime_dir)
 
@@ -62,15 +67,26 @@ class Premises:
         """Return the plugins' environment and the runtime folder that fits it.
 
         Raises:
-            BrokenEnvironment: it cannot be made or used; the next call tries again.
+            BrokenEnvironment: it cannot be made or used; a call some seconds later tries again.
         """
         with self._lock:
             if self._opened is None or not self._opened.environment.interpreter.exists():
-                self.plugin_dir.mkdir(parents=True, exist_ok=True)
-                environment = open_environment(self._environment_dir)
-                runtime = runtime_folder(self._runtime_dir, environment)
-                self._opened = _Opened(environment, runtime)
+                self._opened = self._open()
             return self._opened.environment, self._opened.runtime
+
+    def _open(self) -> _Opened:
+        # An interpreter that hangs is not waited for by one trigger after the other.
+        if self._failure is not None and time.monotonic() < self._failed_until_s:
+            raise self._failure
+        try:
+            self.plugin_dir.mkdir(parents=True, exist_ok=True)
+            environment = open_environment(self._environment_dir)
+            runtime = runtime_folder(self._runtime_dir, environment)
+        except BrokenEnvironment as failure:
+            self._failure, self._failed_until_s = failure, time.monotonic() + _FAILURE_LASTS_S
+            raise
+        self._failure = None
+        return _Opened(environment, runtime)
 
     def note_packages_changed(self) -> None:
         """Have every worker that is running taken for outdated."""

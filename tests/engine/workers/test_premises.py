@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
+import pytest
 import zmq
 
+from engine.plugins.environments import BrokenEnvironment
 from engine.workers.conversation import RunLimits
 from engine.workers.premises import Premises
 
@@ -57,3 +60,28 @@ def test_processes_are_outdated_by_changes_after_their_start_only(tmp_path: Path
     assert before()
     assert not place.watch_packages()()
     place.close()
+
+
+def test_a_broken_environment_is_told_at_once_to_those_who_ask_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = premises(tmp_path)
+    python = tmp_path / "plugins" / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    calls = tmp_path / "calls"
+    python.write_text(f"#!/bin/sh\necho x >> {calls}\nexit 3\n")
+    python.chmod(0o755)
+
+    for _ in range(3):
+        with pytest.raises(BrokenEnvironment, match="does not run"):
+            shared.environment()
+
+    assert calls.read_text() == "x\n"
+
+    later_s = time.monotonic() + 60
+    monkeypatch.setattr(time, "monotonic", lambda: later_s)
+    with pytest.raises(BrokenEnvironment):
+        shared.environment()
+
+    assert calls.read_text() == "x\nx\n"
+    shared.close()
