@@ -60,6 +60,11 @@ class Crew:
         with self._condition:
             return lane == 0 or lane in self._offers
 
+    def renew(self, worker: Worker) -> None:
+        """Have the first lane start a fresh process, because the plugin's folder has changed."""
+        worker.generation.note_code_changed()
+        self._ends[0].nudge.signal()
+
     def wake(self) -> None:
         """Let those who wait for a lane see that they are to stop."""
         with self._condition:

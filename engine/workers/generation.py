@@ -46,21 +46,34 @@ class LaneEnd:
 class Generation:
     """A process from its start until the last lane has left it; `_lock` guards the count.
 
-    `is_outdated` tells whether the packages have changed since it was started.
+    It is outdated when the packages or the plugin's folder have changed since it was started.
     """
 
     def __init__(
-        self, process: WorkerProcess, folder: Path, lanes: int, is_outdated: Callable[[], bool]
+        self,
+        process: WorkerProcess,
+        folder: Path,
+        lanes: int,
+        have_packages_changed: Callable[[], bool],
     ) -> None:
         self.process = process
         self.meter = Meter(process.pid)
         self.started_s = time.monotonic()
         self.was_stopped = False
         self.loaded: Source | None = None
-        self.is_outdated = is_outdated
+        self._have_packages_changed = have_packages_changed
+        self._has_code_changed = False
         self._folder = folder
         self._lock = threading.Lock()
         self._lanes = lanes
+
+    def is_outdated(self) -> bool:
+        """Whether only a fresh process can import what there is now."""
+        return self._has_code_changed or self._have_packages_changed()
+
+    def note_code_changed(self) -> None:
+        """Have all lanes change over to a fresh process."""
+        self._has_code_changed = True
 
     @property
     def has_one_lane(self) -> bool:

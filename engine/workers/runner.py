@@ -151,8 +151,8 @@ class Runner:
             self._work = self._inbox.take()
             if self._work is not None:
                 return moves.WorkArrived()
-            if self._is_outdated(worker):
-                return moves.CodeChanged()
+            if self._crew.has_fresh(self._lane, worker):
+                return self._change_over(worker)
             ending = worker.conversation.rest()
             if ending is not None:
                 return self._lost(worker, ending)
@@ -165,15 +165,15 @@ class Runner:
 
     def _run_event(self) -> moves.Happening:
         worker, work = self._expect_worker(), self._expect_work()
-        if self._is_outdated(worker):
-            return moves.CodeChanged()
+        if self._crew.has_fresh(self._lane, worker):
+            return self._change_over(worker)
         try:
             source = self._assignment.code.current()
         except EngineError as error:
             return moves.Ran(Failed(str(error), ""))
         if self._is_stale(source):
-            worker.conversation.dismiss(_FAREWELL_S)  # what it says of its cache is still wanted
-            return moves.CodeChanged()
+            self._crew.renew(worker)
+            return self._change_over(worker)
         identity = self._begin(work)
         answer = work.sink if isinstance(work, PendingRequest) else None
         try:
@@ -242,11 +242,9 @@ class Runner:
         self._end.pause(delay)
         return moves.Unwanted() if self._end.is_stopping() else moves.PauseOver()
 
-    def _is_outdated(self, worker: Worker) -> bool:
-        is_outdated = self._crew.has_fresh(self._lane, worker)
-        if is_outdated:
-            worker.retire(_FAREWELL_S, is_first=self._lane == 0)
-        return is_outdated
+    def _change_over(self, worker: Worker) -> moves.Happening:
+        worker.retire(_FAREWELL_S, is_first=self._lane == 0)
+        return moves.CodeChanged()
 
     def _is_stale(self, source: Source) -> bool:
         loaded = self._expect_worker().generation.loaded

@@ -113,6 +113,33 @@ def test_a_run_past_its_limit_takes_its_neighbours_with_it_but_not_their_events(
     assert any("time limit of 2 s" in text for text in errors)
 
 
+def test_a_changed_folder_is_run_by_a_fresh_process_while_old_runs_end_in_theirs(
+    server: Server,
+) -> None:
+    server.create_database("db")
+    code = (
+        "import time\n\n"
+        "def process_request(influxdb3_local, query, headers, body, args=None):\n"
+        "    influxdb3_local.info('in')\n"
+        "    time.sleep(float(query['s']))\n"
+        "    return 'old'\n"
+    )
+    server.plugin("folder/__init__.py", code)
+    server.trigger("db", "folder", "request:folder", "folder", run_async=True)
+
+    with ThreadPoolExecutor(3) as clients:
+        slow = [
+            clients.submit(server.request, "GET", "/api/v3/engine/folder", s=3) for _ in range(3)
+        ]
+        eventually(lambda: server.logs("db", "folder").count("in") == 3)
+        server.plugin("folder/__init__.py", code.replace("old", "fresh"))
+        fresh = server.request("GET", "/api/v3/engine/folder", s=0)
+
+    assert "fresh" in fresh.text
+    assert [future.result().status for future in slow] == [200, 200, 200]
+    assert server.logs("db", "folder", "ERROR") == []
+
+
 def test_disabling_ends_all_lanes_in_time(server: Server) -> None:
     server.create_database("db")
     server.plugin(
