@@ -151,15 +151,27 @@ class Conversation:
         except ProtocolFault as error:
             return ProtocolBroken(str(error))
 
-    def rest(self) -> str | None:
+    def pause(self, seconds: float) -> str | None:
+        """Wait, or until the owner wants the thread back, or the worker ends; as `rest` returns."""
+        deadline_s = time.monotonic() + seconds
+        while time.monotonic() < deadline_s:
+            self._nudge.clear()
+            if self._is_stopping():
+                break
+            ending = self.rest(deadline_s)
+            if ending is not None:
+                return ending
+        return None
+
+    def rest(self, deadline_s: float | None = None) -> str | None:
         """Wait until there is a reason to look for work.
 
         Returns:
-            None after a nudge, or how the worker ended.
+            None after a nudge or at the deadline, or how the worker ended.
         """
         try:
             while True:
-                match self._lane.wait(None):
+                match self._lane.wait(deadline_s):
                     case Wake.MESSAGE:
                         self._side_note(self._lane.receive())
                     case Wake.ENDED:

@@ -272,7 +272,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait for the delay that belongs to this many attempts; answers PauseOver or Unwanted."""
+    """Wait for the delay that belongs to this many attempts.
+
+    Answers PauseOver, WorkerLost, Displaced or Unwanted.
+    """
 
     attempt: int
 

@@ -239,7 +239,11 @@ class Runner:
 
     def _pause(self, attempt: int) -> moves.Happening:
         delay = delay_s(attempt, random.random())  # noqa: S311  spreads restarts, guards nothing
-        self._end.pause(delay)
+        worker = self._worker
+        if worker is None:
+            self._end.pause(delay)
+        elif (ending := worker.conversation.pause(delay)) is not None:
+            return self._lost(worker, ending)  # other lanes may wait for the next process
         return moves.Unwanted() if self._end.is_stopping() else moves.PauseOver()
 
     def _change_over(self, worker: Worker) -> moves.Happening:

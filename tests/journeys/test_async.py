@@ -113,6 +113,48 @@ def test_a_run_past_its_limit_takes_its_neighbours_with_it_but_not_their_events(
     assert any("time limit of 2 s" in text for text in errors)
 
 
+def test_an_event_that_waits_for_its_next_attempt_does_not_keep_the_others_from_a_process(
+    server: Server, tmp_path: Path
+) -> None:
+    server.create_database("db")
+    server.plugin(
+        "fails.py",
+        "import os, threading, time\n\n"
+        "def process_writes(influxdb3_local, table_batches, args=None):\n"
+        "    if threading.current_thread() is threading.main_thread():\n"
+        "        raise ValueError('not on the first lane')\n"
+        "    time.sleep(0.2)\n"
+        "    for row in table_batches[0]['rows']:\n"
+        "        if row['n'] < 0 and not os.path.exists(args['mark']):\n"
+        "            open(args['mark'], 'w').close()\n"
+        "            os._exit(5)\n"
+        "        table = 'ok' if row['n'] > 0 else 'late'\n"
+        "        influxdb3_local.write(LineBuilder(table).int64_field('n', row['n']))\n",
+    )
+    arguments = {"mark": str(tmp_path / "mark")}
+    server.trigger(
+        "db",
+        "fails",
+        "table:t",
+        "fails.py",
+        arguments=arguments,
+        error_behavior="retry",
+        run_async=True,
+    )
+
+    def failures() -> int:
+        return len(server.logs("db", "fails", "ERROR"))
+
+    while not failures():  # the first lane takes a row when the others are busy
+        server.write("db", "t n=1i")
+        threading.Event().wait(0.06)
+    eventually(lambda: failures() == 7)
+
+    server.write("db", "t n=-1i")  # the next attempt is five seconds away
+
+    eventually(lambda: server.count("db", "late") == 1, within_s=3.0)
+
+
 def test_a_changed_folder_is_run_by_a_fresh_process_while_old_runs_end_in_theirs(
     server: Server,
 ) -> None:
