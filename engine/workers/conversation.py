@@ -24,7 +24,7 @@ from engine.model.event import (
     TimedOut,
 )
 from engine.workers.callbacks import Callbacks, Reply, RunContext
-from engine.workers.lane import Lane, Wake
+from engine.workers.lane import Lane, NotTaken, Wake
 from engine.workers.nudge import Nudge
 from engine.workers.output import RunOutput
 from engine.workers.process import WorkerProcess
@@ -32,6 +32,8 @@ from worker.wire import API_VERSION
 from worker.wire import messages as wire
 
 __all__ = ["Conversation", "GreetingFailed", "LogSink", "RunLimits", "StopAsked"]
+
+_DYING_S = 1.0  # between the loss of the connection and the end of the process
 
 R = TypeVar("R", bound=Reply)
 _CALLS = (
@@ -148,6 +150,10 @@ class Conversation:
             if self._is_cancelled:
                 raise StopAsked from None
             return TimedOut(self._limits.run_s)
+        except NotTaken as error:
+            if not self._process.has_ended(_DYING_S):
+                return ProtocolBroken(str(error))
+            return Crashed(self._ending(), self._process.last_words())
         except ProtocolFault as error:
             return ProtocolBroken(str(error))
 

@@ -33,7 +33,7 @@ from worker.wire import (
 )
 from worker.wire.messages import Hello
 
-__all__ = ["Context", "Lane", "Wake"]
+__all__ = ["Context", "Lane", "NotTaken", "Wake"]
 
 Context = zmq.Context[zmq.Socket[bytes]]
 """The process-wide ZeroMQ context."""
@@ -43,6 +43,10 @@ _LAST_MESSAGES_S = 0.5
 _LOOK_AROUND_EVERY = 64
 # Plain numbers: an operation on the enum takes longer than the question to the socket.
 _EVENTS, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
+
+
+class NotTaken(ProtocolFault):
+    """Nobody is at the other end of the lane, most likely because the process has just died."""
 
 
 class Wake(Enum):
@@ -120,12 +124,15 @@ class Lane:
         """Send a message; the session refuses one that is out of turn.
 
         Raises:
-            ProtocolFault: the worker's side of the connection does not take it.
+            NotTaken: the worker's side of the connection does not take it.
+            ProtocolFault: it may not be sent now.
         """
         try:
             self._session.sent(message)
             self._socket.send(encode(message), zmq.NOBLOCK)
-        except (LocalWireError, zmq.Again) as error:
+        except zmq.Again as error:
+            raise NotTaken(f"cannot send {type(message).__name__}: {error}") from error
+        except LocalWireError as error:
             raise ProtocolFault(f"cannot send {type(message).__name__}: {error}") from error
 
     def receive(self) -> Message:

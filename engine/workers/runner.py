@@ -123,8 +123,10 @@ class Runner:
                 self._drop_worker()
             case moves.GiveUpEvent(outcome):
                 self._abandon(error_of(outcome))
-            case moves.RefuseWaiting(reason):
+            case moves.RefuseWaiting(reason) if self._lane == 0:
                 self._inbox.refuse(WorkerDied(reason))
+            case moves.RefuseWaiting():
+                pass  # the first lane may have started another process already
             case moves.PersistDisabled():
                 self._shared.persist_disabled(self._assignment.trigger)
             case _:

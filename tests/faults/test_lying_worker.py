@@ -222,6 +222,22 @@ def test_a_worker_that_ends_or_falls_silent_in_a_run_is_told_apart(
     assert silent == TimedOut(2.0)
 
 
+def test_a_worker_that_died_before_the_event_reached_it_has_died_and_broken_no_rule(
+    start: Callable[[str], Worker],
+) -> None:
+    worker = start(
+        "hello(); socket.recv(); say(m.Ready()); socket.close(5000); context.term(); os._exit(9)"
+    )
+    worker.greet(0)
+    assert worker.conversation.rest() == "exited with status 9"
+
+    outcome = worker.conversation.run(
+        RequestRun("r", {}, {}, b""), RunContext(RunIdentity(Run(1, "r"), "db", 1, (1,)), None)
+    )
+
+    assert outcome == Crashed("exited with status 9", "")
+
+
 def test_a_flood_of_output_neither_blocks_the_worker_nor_grows_without_bound(
     start: Callable[[str], Worker],
 ) -> None:
