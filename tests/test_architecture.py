@@ -16,10 +16,10 @@ MAX_LINES = 300
 # From the ground up. A module imports lower layers or its own package; a module that stands
 # directly in `engine` counts as a package.
 LAYERS = (
-    ("errors", "config", "clock", "service", "logs"),
+    ("errors", "config", "clock", "service", "logs", "faultpoint"),
     ("model", "lineprotocol"),
     ("catalog", "wal", "storage", "cache", "plugins", "sandbox"),
-    ("ingest", "query"),
+    ("ingest", "query", "upkeep"),
     ("workers",),
     ("triggers",),
     ("http",),
@@ -35,6 +35,7 @@ PURE = {
     "engine.errors",
     "engine.errors.*",
     "engine.config",
+    "engine.faultpoint",
     "engine.model.*",
     "engine.lineprotocol.*",
     "engine.catalog.state",
