@@ -79,14 +79,26 @@ class WalConfig:
     segment_bytes: int = field(default=64 * _MIB, metadata=_POSITIVE)
     # Of writes that wait for the disk; beyond it clients are told to come back.
     max_pending_bytes: int = field(default=256 * _MIB, metadata=_POSITIVE)
+    # Kept for triggers that lag; beyond it they lose the oldest rows and not the disk to all.
+    max_lag_bytes: int = field(default=8 * _GIB, metadata=_POSITIVE)
 
 
 @dataclass(frozen=True, slots=True)
 class StorageConfig:
-    """Rows in memory."""
+    """Rows in memory and in files."""
 
     # A server with 4 GiB still has room for queries; beyond it writes are refused.
     hot_buffer_bytes: int = field(default=2 * _GIB, metadata=_POSITIVE)
+    # Of one table in memory, before its rows go to files; large enough for few and good files.
+    persist_bytes: int = field(default=32 * _MIB, metadata=_POSITIVE)
+    # Of the oldest row of a table in memory; a restart reads about so much of the log again.
+    persist_age_s: float = field(default=600.0, metadata=_POSITIVE)
+    # Of all tables in memory; many small tables reach it before one of them is large.
+    persist_total_bytes: int = field(default=256 * _MIB, metadata=_POSITIVE)
+    # Between looks for rows that are too old and deletions that are due; as InfluxDB 3 Core.
+    retention_check_s: float = field(default=1800.0, metadata=_POSITIVE)
+    # From a deletion to the removal of the rows, unless it says; as InfluxDB 3 Core.
+    hard_delete_default_s: float = field(default=259_200.0, metadata=_NOT_NEGATIVE)
 
 
 @dataclass(frozen=True, slots=True)
