@@ -3,9 +3,10 @@
     {"id": n, "database_id": n, "name": text, "plugin": text, "spec": SPEC,
      "arguments": {text: text} | null, "disabled": bool, "start": n,
      "run_async": bool, "error_behavior": text,
-     "catch_up": text, "time_limit_s": number | null, "cors": [text, ...]}
+     "catch_up": text, "time_limit_s": number | null, "cors": [text, ...],
+     "on_lag": text}
 
-The last three are absent in what earlier versions wrote and have their defaults then.
+The last four are absent in what earlier versions wrote and have their defaults then.
 Pure; may be called from any thread.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 from engine.model.trigger import (
     CatchUp,
     ErrorBehavior,
+    OnLag,
     Trigger,
     TriggerSettings,
     spec_from_json,
@@ -25,7 +27,12 @@ from engine.model.trigger import (
 
 __all__ = ["decode_trigger", "encode_trigger"]
 
-_LATER_SETTINGS: Mapping[object, object] = {"catch_up": "one", "time_limit_s": None, "cors": ["*"]}
+_LATER_SETTINGS: Mapping[object, object] = {
+    "catch_up": "one",
+    "time_limit_s": None,
+    "cors": ["*"],
+    "on_lag": "keep",
+}
 
 
 def encode_trigger(trigger: Trigger) -> dict[str, object]:
@@ -41,6 +48,7 @@ def encode_trigger(trigger: Trigger) -> dict[str, object]:
         "catch_up": trigger.settings.catch_up.value,
         "time_limit_s": trigger.settings.time_limit_s,
         "cors": list(trigger.settings.cors),
+        "on_lag": trigger.settings.on_lag.value,
         "arguments": None if trigger.arguments is None else dict(trigger.arguments),
         "disabled": trigger.disabled,
         "start": trigger.start,
@@ -89,6 +97,7 @@ def _settings(item: Mapping[object, object]) -> TriggerSettings:
             "catch_up": str(catch_up),
             "time_limit_s": int() | float() | None as time_limit_s,
             "cors": list(cors),
+            "on_lag": str(on_lag),
         }:
             return TriggerSettings(
                 run_async,
@@ -96,6 +105,7 @@ def _settings(item: Mapping[object, object]) -> TriggerSettings:
                 CatchUp(catch_up),
                 time_limit_s,
                 tuple(map(str, cors)),
+                OnLag(on_lag),
             )
         case _:
             raise ValueError(f"not the settings of a trigger: {str(item)[:200]}")

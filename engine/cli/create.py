@@ -50,6 +50,16 @@ def _catch_up(text: str | None) -> str | None:
         raise BadValue(str(text), "--catch-up <CATCH_UP>", str(error)) from error
 
 
+def _on_lag(text: str | None) -> str | None:
+    from engine.errors import InvalidParameter
+    from engine.model.lag import parse_on_lag
+
+    try:
+        return None if text is None else parse_on_lag(text).value
+    except InvalidParameter as error:
+        raise BadValue(str(text), "--on-lag <ON_LAG>", str(error)) from error
+
+
 def _origins(texts: list[str]) -> list[str]:
     from engine.errors import InvalidParameter
     from engine.model.trigger import parse_origins
@@ -145,6 +155,15 @@ def create_trigger(
             help="Which missed ticks of a schedule are run: skip, one or all; one if absent.",
         ),
     ] = None,
+    on_lag: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ON_LAG",
+            callback=_on_lag,
+            help="When rows come faster than the plugin takes them: keep, newest or merge; "
+            "keep if absent.",
+        ),
+    ] = None,
     limit: Annotated[
         list[str],
         typer.Option(
@@ -177,7 +196,7 @@ def create_trigger(
         "trigger_settings": {
             "run_async": run_asynchronous,
             "error_behavior": error_behavior,
-            **_own_settings(catch_up, limit, cors),
+            **_own_settings(catch_up, on_lag, limit, cors),
         },
         "trigger_specification": trigger_spec,
         "trigger_arguments": None
@@ -193,12 +212,15 @@ def create_trigger(
     print(f"Trigger {name} created successfully")
 
 
-def _own_settings(catch_up: str | None, limit: list[str], cors: list[str]) -> dict[str, object]:
+def _own_settings(
+    catch_up: str | None, on_lag: str | None, limit: list[str], cors: list[str]
+) -> dict[str, object]:
     """Return what was given of the settings that InfluxDB 3 Core does not have."""
     from engine.model.limits import split_limits
 
     given = {
         "catch_up": catch_up,
+        "on_lag": on_lag,
         "limits": split_limits(limit),
         "cors": [] if cors == ["none"] else cors or None,
     }

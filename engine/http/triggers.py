@@ -19,6 +19,7 @@ from engine.model.trigger import (
     TriggerSettings,
     parse_catch_up,
     parse_error_behavior,
+    parse_on_lag,
     parse_origins,
     parse_spec,
 )
@@ -96,6 +97,7 @@ def _settings(fields: JsonFields | None) -> TriggerSettings:
     default = TriggerSettings()
     behavior = fields.optional_text("error_behavior")
     catch_up = fields.optional_text("catch_up")
+    on_lag = fields.optional_text("on_lag")
     return TriggerSettings(
         run_async=fields.flag("run_async", default=default.run_async),
         error_behavior=default.error_behavior
@@ -104,6 +106,7 @@ def _settings(fields: JsonFields | None) -> TriggerSettings:
         catch_up=default.catch_up if catch_up is None else parse_catch_up(catch_up),
         time_limit_s=parse_limits(fields.mapping("limits") or {}),
         cors=parse_origins(fields.texts("cors")) if fields.has("cors") else default.cors,
+        on_lag=default.on_lag if on_lag is None else parse_on_lag(on_lag),
     )
 
 

@@ -13,6 +13,7 @@ from enum import Enum
 
 from engine.errors import InvalidParameter
 from engine.model.catch_up import CatchUp, parse_catch_up
+from engine.model.lag import OnLag, parse_on_lag
 from engine.model.spec import (
     AllTablesSpec,
     CronSpec,
@@ -35,6 +36,7 @@ __all__ = [
     "ErrorBehavior",
     "EverySpec",
     "Kind",
+    "OnLag",
     "RequestSpec",
     "TableSpec",
     "Trigger",
@@ -43,6 +45,7 @@ __all__ = [
     "kind",
     "parse_catch_up",
     "parse_error_behavior",
+    "parse_on_lag",
     "parse_origins",
     "parse_spec",
     "spec_from_json",
@@ -73,6 +76,7 @@ class TriggerSettings:
         catch_up: what becomes of ticks that a schedule missed.
         time_limit_s: of one run, more than 0 and at most a day; None is the server's default.
         cors: origins whose pages may read a request plugin's answers; `*` is any.
+        on_lag: what becomes of rows that a WAL trigger is too slow for.
     """
 
     run_async: bool = False
@@ -80,6 +84,7 @@ class TriggerSettings:
     catch_up: CatchUp = CatchUp.ONE
     time_limit_s: float | None = None
     cors: tuple[str, ...] = ("*",)
+    on_lag: OnLag = OnLag.KEEP
 
 
 @dataclass(frozen=True, slots=True)

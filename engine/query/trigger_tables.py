@@ -8,11 +8,13 @@ Threads: the provider may be called from any, and so must be what it is given.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
 from engine.catalog.state import Catalog, Database
+from engine.model.lag import Lag
 from engine.model.spec import spec_json
 from engine.model.trigger import Trigger
 
@@ -30,6 +32,12 @@ _SCHEMA = pa.schema(
         pa.field("time_limit_s", pa.float64()),
         pa.field("cors", pa.utf8(), nullable=False),
         pa.field("state", pa.utf8(), nullable=False),
+        pa.field("on_lag", pa.utf8(), nullable=False),
+        pa.field("lag_events", pa.int64()),
+        pa.field("lag_rows", pa.int64()),
+        pa.field("lag_s", pa.float64()),
+        pa.field("skipped_rows", pa.int64()),
+        pa.field("gap_rows", pa.int64()),
     ]
 )
 # What goes on between two waits is one to whoever looks from outside.
@@ -38,16 +46,23 @@ _STATES = {"committing": "running", "pausing": "paused", "ended": "broken"}
 
 def trigger_table(
     phases: Callable[[], Mapping[int, str]],
+    lags: Callable[[], Mapping[int, Lag]] = dict,
+    now_ns: Callable[[], int] = time.time_ns,
 ) -> Callable[[Catalog, Database], pa.Table]:
     """Return the provider of the table.
 
     Args:
         phases: tells what each running trigger does, by trigger id.
+        lags: tells how far each running WAL trigger is behind, likewise.
+        now_ns: tells the time, UTC nanoseconds.
     """
 
     def provide(catalog: Catalog, database: Database) -> pa.Table:
-        now = phases()
-        rows = [_row(trigger, now) for trigger in catalog.triggers_of(database.id)]
+        now, behind, time_ns = phases(), lags(), now_ns()
+        rows = [
+            _row(trigger, now) | _lag(behind.get(trigger.id), time_ns)
+            for trigger in catalog.triggers_of(database.id)
+        ]
         return pa.Table.from_pylist(rows, _SCHEMA)
 
     return provide
@@ -66,6 +81,20 @@ def _row(trigger: Trigger, phases: Mapping[int, str]) -> dict[str, object]:
         "time_limit_s": settings.time_limit_s,
         "cors": ",".join(settings.cors),
         "state": _state(trigger, phases),
+        "on_lag": settings.on_lag.value,
+    }
+
+
+def _lag(lag: Lag | None, now_ns: int) -> dict[str, object]:
+    if lag is None:
+        return {}
+    oldest_ns = now_ns if lag.oldest_ns is None else lag.oldest_ns
+    return {
+        "lag_events": lag.events,
+        "lag_rows": lag.rows,
+        "lag_s": max(0.0, (now_ns - oldest_ns) / 1e9),
+        "skipped_rows": lag.skipped_rows,
+        "gap_rows": lag.gap_rows,
     }
 
 

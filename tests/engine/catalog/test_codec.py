@@ -33,6 +33,7 @@ from engine.model.trigger import (
     CronSpec,
     ErrorBehavior,
     EverySpec,
+    OnLag,
     RequestSpec,
     TableSpec,
     Trigger,
@@ -67,6 +68,7 @@ _SETTINGS = st.builds(
     st.sampled_from(CatchUp),
     st.none() | st.floats(0.001, 86_400.0),
     st.lists(_TEXT, max_size=2).map(tuple),
+    st.sampled_from(OnLag),
 )
 _ARGUMENTS = st.none() | st.dictionaries(_TEXT, _TEXT, max_size=3)
 _RETENTION = st.none() | st.integers(1, 10**18)
@@ -184,7 +186,7 @@ def test_newer_format_is_named() -> None:
         decode_commit(newer)
 
 
-# As written before triggers had `catch_up`, `time_limit_s` and `cors`.
+# As written before triggers had `catch_up`, `time_limit_s`, `cors` and `on_lag`.
 OLD_COMMIT = (
     b'{"format":1,"crc32":"a6e12d7c","content":{"changes":[{"change":"create_trigger","trigger":'
     b'{"arguments":{"a":"1"},"database_id":1,"disabled":false,"error_behavior":"retry","id":4,'

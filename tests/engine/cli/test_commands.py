@@ -13,7 +13,14 @@ from engine.catalog.commands import create_database
 from engine.cli.client import Client
 from engine.cli.failures import BadValue
 from engine.errors import Busy
-from engine.model.trigger import AllTablesSpec, CatchUp, ErrorBehavior, EverySpec, TriggerSettings
+from engine.model.trigger import (
+    AllTablesSpec,
+    CatchUp,
+    ErrorBehavior,
+    EverySpec,
+    OnLag,
+    TriggerSettings,
+)
 from tests.http_services import EdgeParts
 
 PATH_OPTION = ("--path", "p.py")
@@ -94,6 +101,7 @@ def test_trigger_is_created_with_all_options(at_server: Callable, parts: EdgePar
     ("options", "settings"),
     [
         (("--catch-up", "Skip"), TriggerSettings(catch_up=CatchUp.SKIP)),
+        (("--on-lag", "Merge"), TriggerSettings(on_lag=OnLag.MERGE)),
         (("--limit", "time=1m 30s"), TriggerSettings(time_limit_s=90.0)),
         (("--limit", "time=1s", "--limit", "time=2s"), TriggerSettings(time_limit_s=2.0)),
         (
@@ -132,6 +140,7 @@ def test_options_may_stand_behind_the_name(at_server: Callable, parts: EdgeParts
         ((*EVERY, *PATH_OPTION, "--trigger-arguments", "a"), 2, "error: invalid value 'a' for"),
         ((*EVERY, *PATH_OPTION, "--error-behavior", "x"), 2, "error: invalid value 'x' for"),
         ((*EVERY, *PATH_OPTION, "--catch-up", "x"), 2, "error: invalid value 'x' for '--catch-up"),
+        ((*EVERY, *PATH_OPTION, "--on-lag", "x"), 2, "error: invalid value 'x' for '--on-lag <ON"),
         ((*EVERY, *PATH_OPTION, "--limit", "time=x"), 2, "error: invalid value 'time=x' for '--li"),
         ((*EVERY, *PATH_OPTION, "--limit", "cpu=1"), 2, "error: invalid value 'cpu=1' for '--limi"),
         ((*EVERY, *PATH_OPTION, "--cors", "x"), 2, "error: invalid value 'x' for '--cors <ORIGIN>"),

@@ -7,7 +7,7 @@ import pytest
 
 from engine.catalog.commands import create_database
 from engine.errors import PluginFileError
-from engine.model.trigger import CatchUp, ErrorBehavior, EverySpec, TriggerSettings
+from engine.model.trigger import CatchUp, ErrorBehavior, EverySpec, OnLag, TriggerSettings
 from tests.http_services import EdgeParts
 
 PATH = "/api/v3/configure/processing_engine_trigger"
@@ -59,6 +59,9 @@ def test_settings_arguments_and_disabled_may_be_absent(
         ({}, TriggerSettings()),
         ({"catch_up": None, "limits": None, "cors": None}, TriggerSettings()),
         ({"catch_up": "All"}, TriggerSettings(catch_up=CatchUp.ALL)),
+        ({"on_lag": "Newest"}, TriggerSettings(on_lag=OnLag.NEWEST)),
+        ({"on_lag": "merge"}, TriggerSettings(on_lag=OnLag.MERGE)),
+        ({"on_lag": None}, TriggerSettings()),
         ({"limits": {}}, TriggerSettings()),
         ({"limits": {"time": "1m 30s"}}, TriggerSettings(time_limit_s=90.0)),
         ({"limits": {"time": 2}}, TriggerSettings(time_limit_s=2.0)),
@@ -90,6 +93,7 @@ def test_settings_beyond_those_of_core(
         ({"trigger_settings": {"limits": {"memory": "1GiB"}}}, 400, "limit memory is not in force"),
         ({"trigger_settings": {"limits": {"speed": 1}}}, 400, "unknown limit 'speed'"),
         ({"trigger_settings": {"catch_up": "some"}}, 400, "unknown catch-up 'some'"),
+        ({"trigger_settings": {"on_lag": "x"}}, 400, "unknown on-lag 'x'; use keep, newest"),
         ({"trigger_settings": {"cors": "*"}}, 400, "serde json error: invalid type: string"),
         ({"trigger_settings": {"cors": [1]}}, 400, "serde json error: invalid type: integer `1`"),
         ({"trigger_settings": {"cors": ["dash"]}}, 400, "'dash' is no origin"),

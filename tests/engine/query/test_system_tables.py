@@ -14,15 +14,19 @@ from engine.catalog.change import (
 )
 from engine.catalog.state import Catalog
 from engine.logs import LogRing
+from engine.model.lag import Lag
 from engine.model.schema import Column, ColumnType
 from engine.model.spec import AllTablesSpec, EverySpec
-from engine.model.trigger import CatchUp, ErrorBehavior, Trigger, TriggerSettings
+from engine.model.trigger import CatchUp, ErrorBehavior, OnLag, Trigger, TriggerSettings
 from engine.query.mentions import Mentions
 from engine.query.server_tables import Node, node_table
 from engine.query.system_tables import SystemTables
 from engine.query.trigger_tables import trigger_table
 
-SETTINGS = TriggerSettings(True, ErrorBehavior.RETRY, CatchUp.ALL, 2.5, ("https://a", "https://b"))
+SETTINGS = TriggerSettings(
+    True, ErrorBehavior.RETRY, CatchUp.ALL, 2.5, ("https://a", "https://b"), OnLag.NEWEST
+)
+NO_LAG = (None,) * 5
 CHANGES: list[Change] = [
     CreateDatabase(1, "db", 5),
     CreateTable(2, 1, "cpu", (Column("host", ColumnType.TAG), Column("Used", ColumnType.FLOAT))),
@@ -48,11 +52,13 @@ def test_triggers_show_their_specification_as_json() -> None:
     assert rows("processing_engine_triggers") == [
         (
             *("t1", "a.py", '"all_tables_wal_write"', False, "retry"),
-            *(True, "all", 2.5, "https://a,https://b", "broken"),
+            *(True, "all", 2.5, "https://a,https://b", "broken", "newest"),
+            *NO_LAG,
         ),
         (
             *("t2", "gh:b", '{"every":{"duration":{"secs":10,"nanos":0}}}', True, "log"),
-            *(False, "one", None, "*", "disabled"),
+            *(False, "one", None, "*", "disabled", "keep"),
+            *NO_LAG,
         ),
     ]
     assert rows("processing_engine_triggers", "other") == []
@@ -76,6 +82,23 @@ def test_a_trigger_shows_what_it_does(phase: str, state: str) -> None:
     shown = provide(CATALOG, CATALOG.database("db")).column("state").to_pylist()
 
     assert shown == [state, "disabled"]
+
+
+def test_a_running_wal_trigger_shows_how_far_it_is_behind() -> None:
+    lags = {3: Lag(2, 10, 4_500_000_000, skipped_rows=7, gap_rows=1)}
+    provide = trigger_table(dict, lambda: lags, lambda: 6_000_000_000)
+
+    shown = provide(CATALOG, CATALOG.database("db")).select(
+        ["lag_events", "lag_rows", "lag_s", "skipped_rows", "gap_rows"]
+    )
+
+    assert [tuple(row.values()) for row in shown.to_pylist()] == [(2, 10, 1.5, 7, 1), NO_LAG]
+
+
+def test_nobody_who_has_done_everything_is_behind() -> None:
+    provide = trigger_table(dict, lambda: {3: Lag(0, 0, None)}, lambda: 6_000_000_000)
+
+    assert provide(CATALOG, CATALOG.database("db")).column("lag_s").to_pylist() == [0.0, None]
 
 
 def test_the_server_is_one_node() -> None:
