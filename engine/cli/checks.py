@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from engine.cli.address import parse_bind
 from engine.cli.failures import BadValue
@@ -11,15 +12,15 @@ __all__ = [
     "bind",
     "byte_count",
     "default_limits",
-    "flush_interval",
-    "hot_buffer",
+    "duration",
+    "duration_s",
     "kinds",
     "limits",
     "node_id",
     "object_store",
     "package_manager",
     "sandbox",
-    "seconds",
+    "size",
 ]
 
 _KINDS = {"wal": "wal", "wal_flush": "wal", "schedule": "schedule", "request": "request"}
@@ -76,41 +77,50 @@ def bind(text: str) -> str:
     return text
 
 
-def flush_interval(text: str) -> str:
-    """Take a duration longer than 0."""
-    seconds(text)
-    return text
-
-
-def seconds(text: str) -> float:
-    """Return the seconds of a flush interval."""
+def duration_s(text: str, option: str, *, may_be_0: bool = False) -> float:
+    """Return the seconds of a duration as `10m`, longer than 0 unless it may be 0."""
     from engine.errors import InvalidParameter
     from engine.model.duration import parse_duration_ns
 
-    option = "--wal-flush-interval <DURATION>"
+    shown = f"{option} <DURATION>"
     try:
         duration_ns = parse_duration_ns(text)
     except InvalidParameter as error:
-        raise BadValue(text, option, str(error)) from error
-    if duration_ns <= 0:
-        raise BadValue(text, option, "must be longer than 0")
+        raise BadValue(text, shown, str(error)) from error
+    if duration_ns <= 0 and not may_be_0:
+        raise BadValue(text, shown, "must be longer than 0")
     return duration_ns / 1e9
 
 
-def hot_buffer(text: str | None) -> str | None:
-    """Take a size, or None."""
-    if text is not None:
-        byte_count(text)
-    return text
+def duration(option: str, *, may_be_0: bool = False) -> Callable[[str | None], str | None]:
+    """Return the check of an option that takes a duration, or nothing."""
+
+    def check(text: str | None) -> str | None:
+        if text is not None:
+            duration_s(text, option, may_be_0=may_be_0)
+        return text
+
+    return check
 
 
-def byte_count(text: str) -> int:
+def byte_count(text: str, option: str) -> int:
     """Return the bytes of a size, which may have a unit."""
     found = _SIZE.fullmatch(text.strip())
-    size = 0 if found is None else int(found["count"]) * _UNIT_BYTES[found["unit"].upper()]
-    if not size:
-        raise BadValue(text, "--hot-buffer-limit <SIZE>", "expected a size as 2GiB or 500MB")
-    return size
+    count = 0 if found is None else int(found["count"]) * _UNIT_BYTES[found["unit"].upper()]
+    if not count:
+        raise BadValue(text, f"{option} <SIZE>", "expected a size as 2GiB or 500MB")
+    return count
+
+
+def size(option: str) -> Callable[[str | None], str | None]:
+    """Return the check of an option that takes a size, or nothing."""
+
+    def check(text: str | None) -> str | None:
+        if text is not None:
+            byte_count(text, option)
+        return text
+
+    return check
 
 
 def limits(texts: list[str]) -> list[str]:

@@ -13,6 +13,16 @@ import typer
 from engine.cli import checks
 from engine.cli.address import is_loopback, parse_bind
 from engine.cli.server import run_server
+from engine.cli.storage_options import (
+    HardDeleteDefaultDuration,
+    HotBufferLimit,
+    PersistAge,
+    PersistBytes,
+    RetentionCheckInterval,
+    WalMaxLagSize,
+    durations,
+    sizes,
+)
 
 __all__ = ["serve"]
 
@@ -91,19 +101,16 @@ def serve(
         typer.Option(
             envvar="INFLUXDB3_WAL_FLUSH_INTERVAL",
             metavar="DURATION",
-            callback=checks.flush_interval,
+            callback=checks.duration("--wal-flush-interval"),
             help="How often WAL triggers fire.",
         ),
     ] = "1s",
-    hot_buffer_limit: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BULKHEAD_HOT_BUFFER_LIMIT",
-            metavar="SIZE",
-            callback=checks.hot_buffer,
-            help="Memory for rows, as 2GiB; beyond it writes are refused.",
-        ),
-    ] = None,
+    hot_buffer_limit: HotBufferLimit = None,
+    persist_bytes: PersistBytes = None,
+    persist_age: PersistAge = None,
+    wal_max_lag_size: WalMaxLagSize = None,
+    retention_check_interval: RetentionCheckInterval = None,
+    hard_delete_default_duration: HardDeleteDefaultDuration = None,
     max_http_request_size: Annotated[
         int,
         typer.Option(
@@ -191,7 +198,20 @@ def serve(
             "max_request_bytes": max_http_request_size,
             "without_auth": without_auth,
         },
-        "wal": {"flush_interval_s": checks.seconds(wal_flush_interval)},
+        "wal": {
+            "flush_interval_s": checks.duration_s(wal_flush_interval, "--wal-flush-interval"),
+            **sizes({"max_lag_bytes": wal_max_lag_size}),
+        },
+        "storage": {
+            **sizes({"hot_buffer_bytes": hot_buffer_limit, "persist_bytes": persist_bytes}),
+            **durations(
+                {
+                    "persist_age_s": persist_age,
+                    "retention_check_s": retention_check_interval,
+                    "hard_delete_default_s": hard_delete_default_duration,
+                }
+            ),
+        },
         "workers": {
             "max_deaths": max_deaths,
             "max_attempts": max_attempts,
@@ -206,8 +226,6 @@ def serve(
         settings["environment_dir"] = str(virtual_env_location.expanduser().absolute())
     if plugin_repo is not None:
         settings["plugin_repo"] = plugin_repo
-    if hot_buffer_limit is not None:
-        settings["storage"] = {"hot_buffer_bytes": checks.byte_count(hot_buffer_limit)}
     _warn_when_open(host)
     run_server(settings, verbose=verbose)
 
