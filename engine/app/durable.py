@@ -11,12 +11,10 @@ from engine.catalog.objects import LocalObjects
 from engine.catalog.store import CatalogStore
 from engine.clock import SystemClock
 from engine.config import Config
-from engine.ingest.internal import DEAD_LETTERS, RUNS, InternalTables
+from engine.ingest.internal import InternalTables
 from engine.ingest.writer import Writer
 from engine.model.entry import CheckpointEntry, Entry, TableRows
-from engine.model.names import INTERNAL_DATABASE
 from engine.service import CrashHandler
-from engine.storage.bounds import Bound
 from engine.storage.buffer import HotBuffer
 from engine.triggers.wal_feed import WalFeed
 from engine.wal.flusher import Committer
@@ -25,7 +23,6 @@ from engine.wal.log import Log
 __all__ = ["DurableState"]
 
 log = logging.getLogger(__name__)
-_KEPT_RUNS = 200_000  # about 100 MB; at one run a second two days
 
 
 class DurableState:
@@ -38,7 +35,6 @@ class DurableState:
         self.catalog = CatalogStore.open(LocalObjects(root))
         self.internal = InternalTables(self.catalog)
         self.buffer = HotBuffer()
-        self._bind_internal_tables()
         self.feed = WalFeed(config.wal.flush_interval_s, self._announce, on_crash)
         self.announce_to: Callable[[int, int], None] = lambda _database_id, _end: None
         self.committer = Committer(
@@ -64,16 +60,6 @@ class DurableState:
         self.committer.start()
         self._closing.callback(self.committer.stop)
         self._closing.callback(self.writer.stop)
-
-    def _bind_internal_tables(self) -> None:
-        """Keep what we write ourselves from filling the memory: nobody else deletes it."""
-        tables = self.catalog.catalog.database(INTERNAL_DATABASE).tables
-        self.buffer.bind(tables[RUNS].id, Bound(self._oldest_internal_ns, _KEPT_RUNS))
-        self.buffer.bind(tables[DEAD_LETTERS].id, Bound(self._oldest_internal_ns))
-
-    def _oldest_internal_ns(self) -> int | None:
-        retention_ns = self.catalog.catalog.database(INTERNAL_DATABASE).retention_ns
-        return None if retention_ns is None else SystemClock().now_ns() - retention_ns
 
     def _publish(self, first: int, entries: Sequence[Entry]) -> None:
         self.buffer.append(first, entries)

@@ -86,7 +86,7 @@ def internal_rows(
     """
     internal = catalog.database(INTERNAL_DATABASE)
     stored = internal.tables[name]
-    batches = buffer.snapshot(stored.id, stored.schema)
+    batches = buffer.snapshot(stored.id, stored.schema).batches
     rows = pa.Table.from_batches(batches, schema=stored.schema.arrow)
     if internal.retention_ns is not None:
         oldest = pa.scalar(now_ns - internal.retention_ns, pa.timestamp("ns"))

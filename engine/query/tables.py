@@ -148,7 +148,7 @@ class QueryService:
 
     def _rows(self, database: Database, name: str) -> TableSnapshot:
         table = database.tables[name]
-        batches = self._buffer.snapshot(table.id, table.schema)
+        batches = self._buffer.snapshot(table.id, table.schema).batches
         if database.retention_ns is not None:
             oldest_ns = self._clock.now_ns() - database.retention_ns
             batches = rows_within(batches, TimeRange(low_ns=oldest_ns))

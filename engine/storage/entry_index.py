@@ -10,7 +10,7 @@ An `EntryIndex` is not locked: its owner guards it. `EntryRows` is a copy and be
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,19 +60,29 @@ class EntryIndex:
         self._starts.append(start)
         self._ordinals.append(ordinal)
 
-    def drop_before(self, row: int, end_row: int) -> int:
-        """Forget the rows before a row; return how many entries have none left.
+    @property
+    def first(self) -> int | None:
+        """The lowest sequence, or None."""
+        return self._sequences[0] if self._sequences else None
 
-        Args:
-            row: the first that is kept, or `end_row`.
-            end_row: the row after the table's last.
-        """
-        count = max(0, bisect_right(self._starts, row) - 1)
-        if row == end_row:
-            count = len(self._starts)
+    def is_start(self, row: int) -> bool:
+        """Whether an entry begins at a row."""
+        place = bisect_left(self._starts, row)
+        return place < len(self._starts) and self._starts[place] == row
+
+    def end_before(self, row: int) -> int:
+        """Return the sequence after the last entry that begins before a row; there must be one."""
+        return self._sequences[bisect_left(self._starts, row) - 1] + 1
+
+    def row_of(self, sequence: int, end_row: int) -> int:
+        """Return the first row of the entries at or above a sequence, or `end_row`."""
+        place = bisect_left(self._sequences, sequence)
+        return self._starts[place] if place < len(self._starts) else end_row
+
+    def drop_before(self, sequence: int) -> int:
+        """Forget the entries below a sequence; return how many there were."""
+        count = bisect_left(self._sequences, sequence)
         del self._sequences[:count], self._starts[:count], self._ordinals[:count]
-        if self._starts:
-            self._starts[0] = max(self._starts[0], row)
         return count
 
     def entries_from(self, position: int, end_row: int, max_entries: int) -> EntryRows | None:

@@ -3,10 +3,11 @@
 Rows are numbered from 0 in order of arrival and kept as chunks. Small chunks are joined when 32 of
 them stand at the end, first into hundreds of rows, then thousands, up to about 64k: each row is
 copied at most three times, and a table has a few hundred chunks however small its writes are.
-The first chunks may be let go; the numbers of the rows that are left stay as they are.
+The first rows may be let go; the numbers of the rows that are left stay as they are. Rows that
+somebody is about to let go are sealed: they are not joined with later ones any more.
 
 Chunks are values; a `RowSpace` is not locked: its owner guards it, takes a tuple of the chunks
-under its lock, and slices them without.
+under its lock, and slices and joins them without.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class RowSpace:
 
     def __init__(self) -> None:
         self._chunks: list[Chunk] = []
+        self._sealed = 0
         self.start = 0
         self.memory_bytes = 0
 
@@ -84,25 +86,41 @@ class RowSpace:
         self._chunks.append(chunk)
         self.memory_bytes += chunk.memory_bytes + _ENTRY_BYTES
 
+    def seal(self, row: int) -> None:
+        """Join no rows before a row with rows from it on."""
+        self._sealed = max(self._sealed, row)
+
     def mergeable(self) -> tuple[Chunk, ...]:
         """Return the chunks at the end that are due to be joined, or none."""
+        chunks = self._chunks  # others put a new list here, and only the caller changes this one
+        sealed = self._sealed
         for level in _LEVELS:
-            tail = _tail_below(self._chunks, level)
+            tail = _tail_below(chunks, level, sealed)
             if len(tail) >= _FAN_IN or (len(tail) > 1 and _is_enough(tail)):
                 return tail
         return ()
 
     def replace_tail(self, old: Sequence[Chunk], new: Chunk) -> None:
-        """Put one chunk in the place of the last ones, which hold the same rows."""
+        """Put one chunk in the place of the last ones, which hold the same rows.
+
+        Nothing happens when rows of theirs have been sealed or let go meanwhile.
+        """
+        if new.start < self._sealed < new.end or self._chunks[-len(old) :] != list(old):
+            return
         del self._chunks[-len(old) :]
         self._chunks.append(new)
         self.memory_bytes += new.memory_bytes - sum(chunk.memory_bytes for chunk in old)
 
-    def drop_head(self, chunks: int, entries: int) -> None:
-        """Let the first chunks go, and the shares of the entries that wrote them."""
-        gone, self._chunks = self._chunks[:chunks], self._chunks[chunks:]
-        self.start = gone[-1].end if gone else self.start
-        self.memory_bytes -= sum(chunk.memory_bytes for chunk in gone) + entries * _ENTRY_BYTES
+    def drop_before(self, row: int, entries: int) -> None:
+        """Let the rows before a row go, and the shares of the entries that wrote them."""
+        kept = [chunk for chunk in self._chunks if chunk.end > row]
+        if kept and kept[0].start < row:
+            kept[0] = _cut(kept[0], row)
+        before = sum(chunk.memory_bytes for chunk in self._chunks)
+        after = sum(chunk.memory_bytes for chunk in kept)
+        self._chunks = kept
+        self.start = max(self.start, row)
+        self.memory_bytes -= before - after + entries * _ENTRY_BYTES
 
 
 def merged_chunk(chunks: Sequence[Chunk]) -> Chunk:
@@ -122,9 +140,17 @@ def rows_between(chunks: Sequence[Chunk], start: int, end: int) -> list[pa.Recor
     return slices
 
 
-def _tail_below(chunks: Sequence[Chunk], level: int) -> tuple[Chunk, ...]:
-    below = takewhile(lambda c: c.rows.num_rows < level and not c.is_full, reversed(chunks))
-    return tuple(below)[::-1]
+def _cut(chunk: Chunk, row: int) -> Chunk:
+    """Copy the rows from a row on, so that those before it can be freed."""
+    rows = chunk.rows.take(pa.array(range(row - chunk.start, chunk.rows.num_rows)))
+    return Chunk(row, rows, int(rows.nbytes))
+
+
+def _tail_below(chunks: Sequence[Chunk], level: int, sealed: int) -> tuple[Chunk, ...]:
+    def is_below(chunk: Chunk) -> bool:
+        return chunk.rows.num_rows < level and not chunk.is_full and chunk.start >= sealed
+
+    return tuple(takewhile(is_below, reversed(chunks)))[::-1]
 
 
 def _is_enough(tail: Sequence[Chunk]) -> bool:

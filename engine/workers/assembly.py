@@ -13,6 +13,7 @@ from engine.catalog.state import Catalog
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
 from engine.config import WorkersConfig
+from engine.errors import LogDropped
 from engine.logs import LogRing
 from engine.model.catch_up import Turn
 from engine.model.entry import Position
@@ -72,8 +73,8 @@ class ReadRows(Protocol):
         max_rows: int,
         max_bytes: int,
         until: int | None,
-    ) -> RowsSlice:
-        """Return rows of the entries from `position` on, within the limits."""
+    ) -> RowsSlice | None:
+        """Return rows of the entries from `position` on, within the limits; None if they left."""
         ...
 
 
@@ -171,6 +172,8 @@ class SupervisorMaker:
             config.max_event_bytes,
             until,
         )
+        if found is None:
+            raise LogDropped(f"the entries from {position} on are not in memory any more")
         tables = table_batches(found.tables, _namer(catalog))
         return LogSlice(found.end, tables, found.causes)
 

@@ -49,7 +49,7 @@ def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     buffer = filled(rows)
     start = time.perf_counter()
-    pieces = buffer.snapshot(TABLE, SCHEMA)
+    pieces = buffer.snapshot(TABLE, SCHEMA).batches
     first_ms = (time.perf_counter() - start) * 1e3
     print(f"first view of {rows} rows in {len(pieces)} pieces: {first_ms:.1f} ms")
     for name, sql in QUERIES.items():
@@ -89,14 +89,14 @@ def append(buffer: HotBuffer, table_id: int, rows: pa.RecordBatch) -> None:
 def refreshed(buffer: HotBuffer) -> int:
     """Write a few rows and look at the table."""
     append(buffer, TABLE, batch(time.time_ns(), 100))
-    return len(buffer.snapshot(TABLE, SCHEMA))
+    return len(buffer.snapshot(TABLE, SCHEMA).batches)
 
 
 def run(buffer: HotBuffer, sql: str) -> pa.Table:
     """Do what the query service does, in this thread."""
     text, params = rewrite(sql, {})
     tables = {
-        name: TableSnapshot(SCHEMA.arrow, buffer.snapshot(table_id, SCHEMA))
+        name: TableSnapshot(SCHEMA.arrow, buffer.snapshot(table_id, SCHEMA).batches)
         for name, table_id in (("cpu", TABLE), ("small", SMALL))
         if name in text
     }

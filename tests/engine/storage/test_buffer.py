@@ -20,7 +20,7 @@ from engine.model.entry import (
     WriteEntry,
 )
 from engine.model.schema import Column, ColumnType, TableSchema
-from engine.storage.buffer import HotBuffer
+from engine.storage.buffer import HotBuffer, Slice
 
 SCHEMA = TableSchema(
     (
@@ -71,8 +71,19 @@ def cpu(*times: int) -> WriteEntry:
     return write((CPU, [{"host": "a", "usage": float(t), "time": t} for t in times]))
 
 
+def batches(buffer: HotBuffer) -> tuple[pa.RecordBatch, ...]:
+    return buffer.snapshot(CPU, SCHEMA).batches
+
+
+def read(buffer: HotBuffer, *wanted: object, until: int | None = None) -> Slice:
+    """Do as `HotBuffer.read`, where all that is asked for is in memory."""
+    found = buffer.read(*wanted, until=until)  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
 def viewed(buffer: HotBuffer, schema: TableSchema = SCHEMA) -> list[Row]:
-    return [row for rows in buffer.snapshot(CPU, schema) for row in plain(rows)]
+    return [row for rows in buffer.snapshot(CPU, schema).batches for row in plain(rows)]
 
 
 def test_entries_without_rows_still_take_a_sequence_number() -> None:
@@ -81,8 +92,8 @@ def test_entries_without_rows_still_take_a_sequence_number() -> None:
     buffer.append(1, [CheckpointEntry({}, {}, {}, ()), run_without_rows()])
 
     assert buffer.end == 3
-    assert buffer.read(1, DB, None, 10, LARGE).tables == ()
-    assert buffer.read(1, DB, None, 10, LARGE).end == 3
+    assert read(buffer, 1, DB, None, 10, LARGE).tables == ()
+    assert read(buffer, 1, DB, None, 10, LARGE).end == 3
 
 
 def test_log_may_begin_above_one_but_never_goes_back() -> None:
@@ -99,7 +110,7 @@ def test_read_gives_rows_in_order_of_arrival_with_duplicates() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(5, 3), cpu(3)])
 
-    found = buffer.read(1, DB, None, 10, LARGE)
+    found = read(buffer, 1, DB, None, 10, LARGE)
 
     assert found.end == 3
     assert [(t, plain(rows)) for t, rows in found.tables] == [
@@ -111,8 +122,8 @@ def test_read_gives_tables_in_order_of_first_write() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(1), write((MEM, [{"time": 1}]), (CPU, [{"time": 2}])), cpu(3)])
 
-    assert [t for t, _ in buffer.read(1, DB, None, 10, LARGE).tables] == [CPU, MEM]
-    assert [t for t, _ in buffer.read(2, DB, None, 10, LARGE).tables] == [MEM, CPU]
+    assert [t for t, _ in read(buffer, 1, DB, None, 10, LARGE).tables] == [CPU, MEM]
+    assert [t for t, _ in read(buffer, 2, DB, None, 10, LARGE).tables] == [MEM, CPU]
 
 
 def test_read_keeps_only_columns_with_values_in_the_range() -> None:
@@ -120,7 +131,7 @@ def test_read_keeps_only_columns_with_values_in_the_range() -> None:
     rows: list[Row] = [{"note": "n", "time": 1}, {"usage": 1.0, "host": "a", "time": 2}]
     buffer.append(1, [write((CPU, [row])) for row in rows])
 
-    first, both = (buffer.read(1, DB, None, n, LARGE).tables[0][1] for n in (1, 2))
+    first, both = (read(buffer, 1, DB, None, n, LARGE).tables[0][1] for n in (1, 2))
 
     assert first.schema.names == ["note", "time"]
     assert both.schema.names == ["host", "note", "usage", "time"]
@@ -130,19 +141,19 @@ def test_read_is_cut_between_entries() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(1, 2), write((MEM, [{"time": 3}])), cpu(4)])
 
-    found = buffer.read(1, DB, None, 3, LARGE)
+    found = read(buffer, 1, DB, None, 3, LARGE)
 
     assert found.end == 3
     assert [(t, rows.num_rows) for t, rows in found.tables] == [(CPU, 2), (MEM, 1)]
-    assert buffer.read(1, DB, None, 2, LARGE).end == 2
-    assert buffer.read(3, DB, None, 2, LARGE).end == 4
+    assert read(buffer, 1, DB, None, 2, LARGE).end == 2
+    assert read(buffer, 3, DB, None, 2, LARGE).end == 4
 
 
 def test_entry_larger_than_the_limit_is_delivered_whole() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(1, 2, 3), cpu(4)])
 
-    found = buffer.read(1, DB, None, 1, LARGE)
+    found = read(buffer, 1, DB, None, 1, LARGE)
 
     assert (found.end, found.tables[0][1].num_rows) == (2, 3)
 
@@ -152,7 +163,7 @@ def test_read_stops_at_the_limit_of_bytes() -> None:
     buffer.append(1, [cpu(*range(100)), cpu(*range(100)), cpu(*range(100))])
 
     max_bytes = 2 * int(cpu(*range(100)).tables[0].rows.nbytes)
-    found = buffer.read(1, DB, None, 1000, max_bytes)
+    found = read(buffer, 1, DB, None, 1000, max_bytes)
 
     assert (found.end, found.tables[0][1].num_rows) == (3, 200)
 
@@ -161,16 +172,16 @@ def test_cut_before_an_entry_covers_entries_of_other_tables_on_the_way() -> None
     buffer = HotBuffer()
     buffer.append(1, [cpu(1), write((MEM, [{"time": 3}])), run_without_rows(), cpu(4)])
 
-    assert buffer.read(1, DB, frozenset({CPU}), 1, LARGE).end == 4
-    assert buffer.read(4, DB, frozenset({CPU}), 1, LARGE).end == 5
+    assert read(buffer, 1, DB, frozenset({CPU}), 1, LARGE).end == 4
+    assert read(buffer, 4, DB, frozenset({CPU}), 1, LARGE).end == 5
 
 
 def test_read_ends_before_the_bound_it_is_given() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(1), cpu(2), run_without_rows(), cpu(4)])
 
-    part = buffer.read(1, DB, None, LARGE, LARGE, until=3)
-    rest = buffer.read(3, DB, None, LARGE, LARGE, until=4)
+    part = read(buffer, 1, DB, None, LARGE, LARGE, until=3)
+    rest = read(buffer, 3, DB, None, LARGE, LARGE, until=4)
 
     assert (part.end, part.tables[0][1].num_rows) == (3, 2)
     assert (rest.end, rest.tables) == (4, ())
@@ -180,8 +191,8 @@ def test_read_sees_only_the_tables_and_the_database_asked_for() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(1), write((30, [{"time": 1}]), database_id=2)])
 
-    assert [t for t, _ in buffer.read(1, 2, None, 9, LARGE).tables] == [30]
-    assert buffer.read(1, DB, frozenset({MEM}), 9, LARGE).tables == ()
+    assert [t for t, _ in read(buffer, 1, 2, None, 9, LARGE).tables] == [30]
+    assert read(buffer, 1, DB, frozenset({MEM}), 9, LARGE).tables == ()
 
 
 def test_causes_are_the_shortest_chain_among_matching_entries() -> None:
@@ -190,18 +201,18 @@ def test_causes_are_the_shortest_chain_among_matching_entries() -> None:
     entries: list[Entry] = [write((CPU, [{"time": 1}]), causes=c) for c in chains]
     buffer.append(1, [*entries, write((MEM, [{"time": 1}]), causes=(9,))])
 
-    assert buffer.read(1, DB, None, 1, LARGE).causes == (1, 2, 3)
-    assert buffer.read(1, DB, None, 2, LARGE).causes == (4, 5)
-    assert buffer.read(1, DB, None, 3, LARGE).causes == ()
-    assert buffer.read(4, DB, None, 3, LARGE).causes == (9,)
-    assert buffer.read(2, DB, frozenset({MEM}), 3, LARGE).causes == (9,)
+    assert read(buffer, 1, DB, None, 1, LARGE).causes == (1, 2, 3)
+    assert read(buffer, 1, DB, None, 2, LARGE).causes == (4, 5)
+    assert read(buffer, 1, DB, None, 3, LARGE).causes == ()
+    assert read(buffer, 4, DB, None, 3, LARGE).causes == (9,)
+    assert read(buffer, 2, DB, frozenset({MEM}), 3, LARGE).causes == (9,)
 
 
 def test_two_blocks_of_one_table_in_one_entry_are_not_cut() -> None:
     buffer = HotBuffer()
     buffer.append(1, [write((CPU, [{"time": 1}]), (CPU, [{"time": 2}])), cpu(3)])
 
-    found = buffer.read(1, DB, None, 1, LARGE)
+    found = read(buffer, 1, DB, None, 1, LARGE)
 
     assert (found.end, found.tables[0][1].num_rows) == (2, 2)
 
@@ -209,19 +220,19 @@ def test_two_blocks_of_one_table_in_one_entry_are_not_cut() -> None:
 def test_snapshot_is_the_same_object_until_rows_come() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(1)])
-    first = buffer.snapshot(CPU, SCHEMA)
+    first = batches(buffer)
     buffer.append(2, [write((MEM, [{"time": 1}]))])
 
-    assert buffer.snapshot(CPU, SCHEMA) is first
+    assert batches(buffer) is first
     buffer.append(3, [cpu(2)])
-    assert buffer.snapshot(CPU, SCHEMA) is not first
+    assert batches(buffer) is not first
 
 
 def test_snapshot_has_the_columns_of_the_schema_sorted_by_name_with_metadata() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(1)])
 
-    (rows,) = buffer.snapshot(CPU, SCHEMA)
+    (rows,) = batches(buffer)
 
     assert rows.schema.equals(SCHEMA.arrow, check_metadata=True)
     assert plain(rows) == [{"Count": None, "host": "a", "note": None, "time": 1, "usage": 1.0}]
@@ -240,7 +251,7 @@ def test_column_that_an_older_schema_does_not_know_is_not_lost() -> None:
 def test_new_tag_separates_series_from_rows_without_it() -> None:
     buffer = HotBuffer()
     buffer.append(1, [write((CPU, [{"usage": 1.0, "time": 5}]))])
-    buffer.snapshot(CPU, SCHEMA)
+    batches(buffer)
     buffer.append(2, [write((CPU, [{"host": "a", "usage": 2.0, "time": 5}]))])
 
     assert [row["host"] for row in viewed(buffer)] == [None, "a"]
@@ -249,10 +260,10 @@ def test_new_tag_separates_series_from_rows_without_it() -> None:
 def test_unchanged_pieces_are_shared_between_snapshots() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(*range(60_000))])
-    (old,) = buffer.snapshot(CPU, SCHEMA)
+    (old,) = batches(buffer)
     buffer.append(2, [cpu(60_001)])
 
-    first, second = buffer.snapshot(CPU, SCHEMA)
+    first, second = batches(buffer)
 
     assert first is old
     assert second.num_rows == 1
@@ -261,10 +272,10 @@ def test_unchanged_pieces_are_shared_between_snapshots() -> None:
 def test_rows_after_the_last_time_split_off_only_the_overlapped_end() -> None:
     buffer = HotBuffer()
     buffer.append(1, [cpu(*range(60_000))])
-    buffer.snapshot(CPU, SCHEMA)
+    batches(buffer)
     buffer.append(2, [cpu(59_000, 60_000)])
 
-    assert [rows.num_rows for rows in buffer.snapshot(CPU, SCHEMA)] == [59_000, 1001]
+    assert [rows.num_rows for rows in batches(buffer)] == [59_000, 1001]
 
 
 def test_many_small_writes_become_few_chunks() -> None:
@@ -272,7 +283,7 @@ def test_many_small_writes_become_few_chunks() -> None:
     for sequence in range(1, 2001):
         buffer.append(sequence, [cpu(sequence)])
 
-    found = buffer.read(1, DB, None, 10_000, LARGE)
+    found = read(buffer, 1, DB, None, 10_000, LARGE)
 
     assert [row["time"] for row in plain(found.tables[0][1])] == list(range(1, 2001))
     assert len(buffer._tables[CPU].rows.chunks) < 100  # noqa: SLF001
@@ -288,7 +299,7 @@ def test_bytes_follow_the_rows_and_a_dropped_table() -> None:
     nbytes = cpu(*range(10_000)).tables[0].rows.nbytes
     assert nbytes < buffer.bytes < min(both, nbytes * 1.1)
     buffer.drop_table(CPU)
-    assert (buffer.bytes, buffer.rows_of(CPU), buffer.snapshot(CPU, SCHEMA)) == (0, 0, ())
+    assert (buffer.bytes, buffer.rows_of(CPU), batches(buffer)) == (0, 0, ())
 
 
 def test_bytes_count_what_tiny_writes_take_beside_their_values() -> None:
@@ -331,12 +342,12 @@ def test_view_equals_a_dict_of_points_however_often_it_is_asked(
         if is_asked:
             viewed(buffer)
 
-    batches = buffer.snapshot(CPU, SCHEMA)
+    shown = batches(buffer)
 
-    found = [tuple(row.values()) for rows in batches for row in plain(rows)]
+    found = [tuple(row.values()) for rows in shown for row in plain(rows)]
     assert len(found) == len(set(found))
     assert set(found) == merged_by_dict(row for rows, _ in writes for row in rows)
-    times = [[row["time"] for row in plain(rows)] for rows in batches]
+    times = [[row["time"] for row in plain(rows)] for rows in shown]
     assert sum(times, []) == sorted(sum(times, []))  # noqa: RUF017
     assert all(a[-1] < b[0] for a, b in pairwise(times))  # type: ignore[operator]
 
@@ -354,7 +365,7 @@ def test_reading_on_from_each_end_gives_every_row_once(
         buffer.append(sequence, [write((CPU, rows))])
     position, found = 1, []
     while position < buffer.end:
-        part = buffer.read(position, DB, None, max_rows, LARGE)
+        part = read(buffer, position, DB, None, max_rows, LARGE)
         assert part.tables[0][1].num_rows <= max_rows or part.end == position + 1
         found += plain(part.tables[0][1])
         position = part.end
@@ -372,9 +383,9 @@ def test_readers_beside_a_writer_always_see_whole_entries() -> None:
     def look() -> None:
         while not done.is_set():
             least = 2 * (buffer.end - 1)
-            seen = sum(rows.num_rows for rows in buffer.snapshot(CPU, SCHEMA))
-            read = sum(rows.num_rows for _, rows in buffer.read(1, DB, None, 10_000, LARGE).tables)
-            odd.extend(n for n in (seen, read) if n < least or n % 2)
+            seen = sum(rows.num_rows for rows in batches(buffer))
+            got = sum(rows.num_rows for _, rows in read(buffer, 1, DB, None, 10_000, LARGE).tables)
+            odd.extend(n for n in (seen, got) if n < least or n % 2)
 
     readers = [threading.Thread(target=look) for _ in range(2)]
     for reader in readers:
@@ -391,3 +402,126 @@ def test_readers_beside_a_writer_always_see_whole_entries() -> None:
 
 def test_repr_is_a_sentence_of_the_state() -> None:
     assert repr(HotBuffer()) == "<HotBuffer: 0 tables, 0 bytes, end 1>"
+
+
+def test_what_was_taken_leaves_and_what_came_meanwhile_stays() -> None:
+    buffer = HotBuffer()
+    buffer.append(1, [cpu(1), cpu(2, 3), write((MEM, [{"time": 4}]))])
+    taken = buffer.take(CPU)
+    buffer.append(4, [cpu(5)])
+    assert taken is not None
+    buffer.drop_persisted(CPU, taken.end)
+
+    assert [row["time"] for rows in taken.rows for row in plain(rows)] == [1, 2, 3]
+    assert taken.end == 3
+    assert [row["time"] for row in viewed(buffer)] == [5]
+    assert buffer.snapshot(CPU, SCHEMA).start == 3
+    assert buffer.first_sequence() == 3  # the row of mem
+    assert {load.table_id: load.rows for load in buffer.tables()} == {CPU: 1, MEM: 1}
+
+
+def test_a_reader_from_below_the_start_is_sent_to_the_log() -> None:
+    buffer = HotBuffer()
+    buffer.append(1, [cpu(1), write((MEM, [{"time": 4}])), cpu(2)])
+    buffer.drop_persisted(CPU, 2)
+
+    assert buffer.read(1, DB, frozenset({CPU}), 9, LARGE) is None
+    assert buffer.read(1, DB, None, 9, LARGE) is None
+    assert len(read(buffer, 1, DB, frozenset({MEM}), 9, LARGE).tables) == 1
+    assert plain(read(buffer, 2, DB, frozenset({CPU}), 9, LARGE).tables[0][1])[0]["time"] == 2
+    buffer.drop_table(CPU)
+    assert buffer.read(1, DB, None, 9, LARGE) is None  # the table is gone, its rows were there
+
+
+def test_rows_that_are_in_files_are_passed_over_when_the_log_is_read_again() -> None:
+    buffer = HotBuffer()
+    buffer.start_at(DB, CPU, 3)
+    buffer.append(2, [cpu(1), cpu(2)])
+
+    assert [row["time"] for row in viewed(buffer)] == [2]
+    assert (buffer.end, buffer.first_sequence()) == (4, 3)
+    assert buffer.read(2, DB, frozenset({CPU}), 9, LARGE) is None
+
+
+def test_part_of_a_table_is_taken_at_the_end_of_an_entry() -> None:
+    buffer = HotBuffer()
+    for sequence in range(1, 4):
+        rows = [{"time": t, "usage": 1.0} for t in range(40_000)]
+        buffer.append(sequence, [write((CPU, rows), (CPU, [{"time": 1, "note": "n"}]))])
+    taken = buffer.take(CPU, max_bytes=1)
+
+    assert taken is not None
+    assert [rows.num_rows for rows in taken.rows] == [40_000, 1]
+    assert taken.end == 2
+    buffer.drop_persisted(CPU, taken.end)
+    assert buffer.rows_of(CPU) == 80_002
+    assert buffer.first_sequence() == 2
+
+
+def test_sealed_rows_are_not_joined_with_later_ones() -> None:
+    buffer = HotBuffer()
+    for sequence in range(1, 21):
+        buffer.append(sequence, [cpu(sequence)])
+    taken = buffer.take(CPU)
+    for sequence in range(21, 61):
+        buffer.append(sequence, [cpu(sequence)])
+    assert taken is not None
+    kept = cpu(*range(21, 61)).tables[0].rows.nbytes
+    buffer.drop_persisted(CPU, taken.end)
+
+    assert [row["time"] for row in viewed(buffer)] == list(range(21, 61))
+    assert buffer.rows_of(CPU) == 40
+    assert buffer.bytes < 10 * (kept + 3000)
+
+
+def test_nothing_is_left_of_a_table_whose_rows_are_all_in_files() -> None:
+    buffer = HotBuffer()
+    buffer.append(1, [write((CPU, [{"time": 1}]), causes=(7,)), write((MEM, [{"time": 1}]))])
+    buffer.drop_persisted(CPU, 2)
+    buffer.drop_persisted(MEM, 3)
+
+    assert (buffer.bytes, buffer.tables(), buffer.first_sequence()) == (0, (), 3)
+    assert buffer.take(CPU) is None
+    assert buffer._causes == {}  # noqa: SLF001  (nothing else shows a leak of these)
+
+
+def test_the_oldest_row_tells_its_age() -> None:
+    now = [5.0]
+    buffer = HotBuffer(lambda: now[0])
+    buffer.append(1, [cpu(1)])
+    now[0] = 8.0
+    buffer.append(2, [cpu(2)])
+    before = buffer.tables()[0].oldest_s
+    taken = buffer.take(CPU)
+    now[0] = 9.0
+    buffer.append(3, [cpu(3)])
+    assert taken is not None
+    buffer.drop_persisted(CPU, taken.end)
+
+    assert (before, buffer.tables()[0].oldest_s) == (5.0, 8.0)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.lists(points, min_size=1, max_size=4), st.integers(0, 3)), max_size=60)
+)
+def test_taken_and_kept_rows_together_are_all_rows_in_order(
+    steps: list[tuple[list[Row], int]],
+) -> None:
+    buffer = HotBuffer()
+    gone: list[Row] = []
+    taken = None
+    for sequence, (rows, step) in enumerate(steps, 1):
+        buffer.append(sequence, [write((CPU, rows))])
+        if step == 1:
+            taken = buffer.take(CPU, max_bytes=5000)
+        if step == 2 and taken is not None:
+            gone += [row for rows in taken.rows for row in plain(rows)]
+            buffer.drop_persisted(CPU, taken.end)
+            taken = None
+    start = buffer.snapshot(CPU, SCHEMA).start
+    kept = read(buffer, start, DB, None, LARGE, LARGE)
+
+    found = gone + [row for _, rows in kept.tables for row in plain(rows)]
+    given_only = [{k: v for k, v in row.items() if v is not None} for row in found]
+    assert given_only == [row for rows, _ in steps for row in rows]
