@@ -2,8 +2,9 @@
 
 For each table, and for each database as a whole, there is a series of samples: before the entry
 with this sequence so many entries with so many rows had come, and that entry was committed then.
-A series has a bounded number of samples. When it is full, every other one of its older half goes,
-so figures about the newest entries are exact and those about old ones are estimates.
+A series has a bounded number of samples. When it is full, samples go where others are near in
+proportion to their age: a figure is exact for the newest entries and within a few per cent for old
+ones.
 
 Only databases that are watched are counted; those without triggers cost nothing. Tables and
 databases share one counter of catalog ids, so one mapping has both.
@@ -15,15 +16,16 @@ from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.model.entry import CheckpointEntry, Entry
+from engine.model.entry import CheckpointEntry, Entry, TableRows
 
 __all__ = ["Arrivals", "Count"]
 
-_MAX_SAMPLES = 512  # 16 KiB a table
+_MAX_SAMPLES = 1024  # 32 KiB a table
+_KEPT_PER_AGE = 24  # samples lie apart by at most this part of the entries that came after them
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,10 @@ class _Series:
 
     def time_of_first(self, sequence: int) -> int | None:
         """Return when the first entry at or after a sequence was committed; None if none was."""
-        place = bisect_left(self._sequences, sequence)
-        if place == len(self._sequences) and sequence >= self.end:
+        if sequence >= self.end:
             return None
-        is_known = place < len(self._sequences)
-        is_next = is_known and self.before(sequence).events == self._events[place]
-        return self._times[place if is_next or place == 0 else place - 1]
+        events = self.before(sequence).events
+        return self._times[max(0, bisect_right(self._events, events) - 1)]
 
     def place_of_newest(self, sequence: int, max_rows: int) -> int | None:
         """Return the lowest known sequence from which on no more than so many rows have come.
@@ -112,9 +112,17 @@ class _Series:
         return self._sequences[place], Count(self._events[place], self._rows[place])
 
     def _thin(self) -> None:
-        half = _MAX_SAMPLES // 2
-        for column in (self._sequences, self._events, self._rows, self._times):
-            column[:half] = column[:half:2]
+        kept = [len(self._sequences) - 1]
+        for place in range(kept[0] - 1, 0, -1):
+            newer = self._events[kept[-1]]
+            is_near = (newer - self._events[place - 1]) * _KEPT_PER_AGE <= self.events - newer
+            if not is_near:
+                kept.append(place)
+        kept = [0, *reversed(kept)]
+        self._sequences = array("q", [self._sequences[place] for place in kept])
+        self._events = array("q", [self._events[place] for place in kept])
+        self._rows = array("q", [self._rows[place] for place in kept])
+        self._times = array("q", [self._times[place] for place in kept])
 
 
 class Arrivals:
@@ -144,10 +152,7 @@ class Arrivals:
             for sequence, entry in enumerate(entries, first_sequence):
                 if not isinstance(entry, CheckpointEntry):
                     for part in entry.tables:
-                        if part.database_id in self._watched:
-                            rows = part.rows.num_rows
-                            self._add(part.table_id, sequence, rows, time_ns)
-                            self._add(part.database_id, sequence, rows, time_ns)
+                        self._add_table(sequence, part, time_ns)
 
     def note_counts(
         self, sequence: int, tables: Iterable[tuple[int, int, int]], time_ns: int
@@ -184,6 +189,12 @@ class Arrivals:
         with self._lock:
             series = self._series.get(key)
             return None if series is None else series.place_of_newest(start, max_rows)
+
+    def _add_table(self, sequence: int, part: TableRows, time_ns: int) -> None:
+        if part.database_id in self._watched:
+            rows = part.rows.num_rows
+            self._add(part.table_id, sequence, rows, time_ns)
+            self._add(part.database_id, sequence, rows, time_ns)
 
     def _add(self, key: int, sequence: int, rows: int, time_ns: int) -> None:
         series = self._series.get(key)
