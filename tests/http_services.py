@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -252,6 +252,7 @@ class EdgeParts:
         self.dry_runs = ListedDryRuns()
         self.letters = ListedLetters()
         self.limits = limits or EdgeLimits()
+        self.on_render: Callable[[], None] | None = None
 
     def services(self) -> HttpServices:
         return HttpServices(
@@ -264,10 +265,15 @@ class EdgeParts:
             packages=self.packages,
             dry_runs=self.dry_runs,
             letters=self.letters,
-            render=render,
+            render=self._render,
             identity=Identity("1.2.3", "abcdef", "00000000-0000-0000-0000-000000000000"),
             limits=self.limits,
         )
+
+    def _render(self, shape: Format, table: pa.Table) -> bytes:
+        if self.on_render is not None:
+            self.on_render()
+        return render(shape, table)
 
     def stop(self) -> None:
         self._writer.stop()

@@ -66,6 +66,7 @@ def make_app(services: HttpServices) -> Starlette:
                 cluster_uuid=services.catalog.catalog.uuid,
                 authorize=services.authorize,
                 origins=services.requests.origins,
+                max_held_bytes=services.limits.max_held_bytes,
             )
         ],
         exception_handlers={404: _not_found, 405: _not_found},

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from engine.errors import InvalidParameter
 from engine.http.errors import RequestTooLarge, SlowBody
 from engine.http.limits import EdgeLimits
+from engine.http.room import share_of
 
 __all__ = ["gunzip", "read_body"]
 
@@ -30,6 +31,7 @@ async def read_body(request: Request, limits: EdgeLimits) -> bytes:
 
     Raises:
         RequestTooLarge: more than `max_request_bytes`, as sent or decompressed.
+        Busy: all requests together hold too much.
         SlowBody: no byte came for `body_idle_s`.
         InvalidParameter: an unknown content encoding, or damaged gzip.
         ClientDisconnect: the client went away.
@@ -41,7 +43,9 @@ async def read_body(request: Request, limits: EdgeLimits) -> bytes:
     if encoding != "gzip":
         return raw
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, gunzip, raw, limits.max_request_bytes)
+    body = await loop.run_in_executor(None, gunzip, raw, limits.max_request_bytes)
+    share_of(request).take(len(body))
+    return body
 
 
 def gunzip(raw: bytes, max_bytes: int) -> bytes:
@@ -84,6 +88,7 @@ async def _read_raw(request: Request, limits: EdgeLimits) -> bytes:
     # The parser has checked the header; a chunked body has none.
     if declared.isdecimal() and int(declared) > limits.max_request_bytes:
         raise RequestTooLarge(limits.max_request_bytes)
+    share = share_of(request)
     chunks: list[bytes] = []
     size, is_complete = 0, False
     while not is_complete:
@@ -91,6 +96,7 @@ async def _read_raw(request: Request, limits: EdgeLimits) -> bytes:
         size += len(chunk)
         if size > limits.max_request_bytes:
             raise RequestTooLarge(limits.max_request_bytes)
+        share.take(len(chunk))
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 

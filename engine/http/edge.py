@@ -17,6 +17,7 @@ from engine.errors import UserError
 from engine.http.auth import Authorizer
 from engine.http.cors import ANY, allow_origin, preflight
 from engine.http.errors import plain_answer
+from engine.http.room import Room
 
 __all__ = ["Edge"]
 
@@ -29,6 +30,7 @@ _PREFLIGHT = {
 _ENGINE = "/api/v3/engine/"
 _ALLOW_ORIGIN = b"access-control-allow-origin"
 _FIRST_ERROR_STATUS = 400
+_PIECE_BYTES = 256 * 1024
 
 
 class Edge:
@@ -39,6 +41,7 @@ class Edge:
         cluster_uuid: identity of the installation, sent with every answer.
         authorize: asked for every request but preflight ones.
         origins: allowed at a path of a request plugin; None when no trigger has it.
+        max_held_bytes: of all requests together.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class Edge:
         cluster_uuid: str,
         authorize: Authorizer,
         origins: Callable[[str], tuple[str, ...] | None],
+        max_held_bytes: int,
     ) -> None:
         self._app = app
         self._cluster = (b"cluster-uuid", cluster_uuid.encode("ascii"))
         self._authorize = authorize
         self._origins = origins
+        self._room = Room(max_held_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -63,13 +68,17 @@ class Edge:
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._stamp(message, scope, origins)
-            await send(message)
+            await _send_in_pieces(message, send)
 
         early = self._early_answer(scope, origins)
         if early is not None:
             await early(scope, receive, stamped)
             return
-        await self._app(scope, receive, stamped)
+        share = self._room.share(scope)
+        try:
+            await self._app(scope, receive, stamped)
+        finally:
+            share.release()
 
     def _origins_of(self, scope: Scope) -> tuple[str, ...] | None:
         """Return the origins that a request plugin's trigger allows, None at other paths."""
@@ -93,6 +102,21 @@ class Edge:
         if not has_origin and scope["method"] != "OPTIONS" and (is_good or origins is not None):
             headers += allow_origin(origins or ANY, HTTPConnection(scope).headers.get("origin"))
         message["headers"] = headers
+
+
+async def _send_in_pieces(message: Message, send: Send) -> None:
+    """Send a message, a large body piece by piece: each waits until the client has taken more.
+
+    Only so is a request not over before its answer has left the memory.
+    """
+    body: bytes = message.get("body", b"")
+    for at in range(0, len(body) - _PIECE_BYTES, _PIECE_BYTES):
+        piece = body[at : at + _PIECE_BYTES]
+        await send({"type": message["type"], "body": piece, "more_body": True})
+    if len(body) > _PIECE_BYTES:
+        rest = (len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES
+        message = {**message, "body": body[rest:]}
+    await send(message)
 
 
 def _preflight_answer(scope: Scope, origins: tuple[str, ...] | None) -> Response:

@@ -21,6 +21,7 @@ from engine.http.compression import accepts_gzip, compressed, is_compressible
 from engine.http.endpoint import blocking, result_for
 from engine.http.fields import form_decode
 from engine.http.parts import WITHOUT_BODY, PartsAnswer
+from engine.http.room import share_of
 from engine.http.services import HttpServices
 from engine.model.event import PluginResponse, RequestEvent
 from worker.wire import LIMITS
@@ -64,11 +65,15 @@ class EngineEndpoints:
             headers=_bounded("headers", event_headers(request.scope["headers"])),
             body=await read_body(request, self._limits),
         )
+        share = share_of(request)
+        share.take(0)
         submitted = self._requests.submit(request.path_params["path"], event)
         try:
             response = await result_for(request, submitted)
             if accepts_gzip(request.headers.get("accept-encoding", "")):
                 response = await _compress(response)
+            if isinstance(response.body, bytes):
+                share.hold(len(response.body))  # its run is over, so it is too late to refuse
             return plugin_answer(response)
         except BaseException:
             submitted.add_done_callback(_abandon)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from starlette.responses import Response
 
 from engine.errors import (
-    Busy,
     DatabaseNotFound,
     EmptyWrite,
     EngineError,
@@ -25,7 +24,6 @@ from engine.errors import (
     PluginFailed,
     PluginFileError,
     RunTimedOut,
-    Stopping,
     UnknownEndpoint,
     UserError,
     WorkerDied,
@@ -56,6 +54,9 @@ _V2_CODES = {
     422: "invalid",
     503: "unavailable",
 }
+
+_PASSING_STATUSES = (429, 503)
+_RETRY_AFTER_S = "1"
 
 
 class RequestTooLarge(UserError):
@@ -124,7 +125,7 @@ def plain_answer(error: EngineError) -> Response:
             answer = text_answer(400, "incoming write was empty")
         case _:
             answer = text_answer(error.http_status, str(error))
-    return _with_retry(error, answer)
+    return _with_retry(answer)
 
 
 def query_answer(error: EngineError) -> Response:
@@ -145,10 +146,10 @@ def v2_answer(error: EngineError) -> Response:
     """Answer an error of the v2 write endpoint, which has a form of its own."""
     status = 400 if error.http_status == 422 else error.http_status  # noqa: PLR2004  v2 has no 422
     code = _V2_CODES.get(status, "internal error")
-    return _with_retry(error, json_answer(status, {"code": code, "message": str(error)}))
+    return _with_retry(json_answer(status, {"code": code, "message": str(error)}))
 
 
-def _with_retry(error: EngineError, answer: Response) -> Response:
-    if isinstance(error, Busy | Stopping):
-        answer.headers["retry-after"] = "1"
+def _with_retry(answer: Response) -> Response:
+    if answer.status_code in _PASSING_STATUSES:
+        answer.headers["retry-after"] = _RETRY_AFTER_S
     return answer

@@ -13,6 +13,8 @@ class EdgeLimits:
 
     Args:
         max_request_bytes: of a body, checked as sent and again after decompression.
+        max_held_bytes: of all requests together, bodies and answers; twice the largest result of a
+            query and some more.
         max_head_bytes: of the request line and headers; larger than any client's, small enough
             that a thousand connections cannot fill the memory with them.
         max_connections: open at a time; also kept below half of the process's file descriptors,
@@ -27,6 +29,7 @@ class EdgeLimits:
     """
 
     max_request_bytes: int = 10 * 1024 * 1024
+    max_held_bytes: int = 1024 * 1024 * 1024
     max_head_bytes: int = 64 * 1024
     max_connections: int = 2048
     first_byte_s: float = 10.0

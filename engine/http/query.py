@@ -14,6 +14,7 @@ from engine.http.bodies import read_body
 from engine.http.endpoint import blocking, result_of
 from engine.http.fields import JsonFields, QueryFields
 from engine.http.formats import Format, accepted_format, named_format
+from engine.http.room import share_of
 from engine.http.services import HttpServices, SqlValue
 
 __all__ = ["QueryEndpoints"]
@@ -47,7 +48,7 @@ class QueryEndpoints:
         question = _Question(
             fields.text("db"), fields.text("q"), fields.optional_text("format"), params
         )
-        return await self._answer(question, accepted)
+        return await self._answer(request, question, accepted)
 
     async def post(self, request: Request) -> Response:
         """Answer a query in a JSON body; its content type does not matter."""
@@ -59,13 +60,17 @@ class QueryEndpoints:
             fields.optional_text("format"),
             _params(fields.mapping("params")),
         )
-        return await self._answer(question, accepted)
+        return await self._answer(request, question, accepted)
 
-    async def _answer(self, question: _Question, accepted: Format) -> Response:
+    async def _answer(self, request: Request, question: _Question, accepted: Format) -> Response:
         shape = named_format(question.format_name) if question.format_name else accepted
+        share = share_of(request)
+        share.take(0)
         submitted = self._queries.submit(question.database, question.sql, question.params)
         table = await result_of(submitted)
+        share.take(table.nbytes)
         body = await blocking(lambda: self._render(shape, table))
+        share.hold(len(body))
         return Response(body, headers={"content-type": shape.content_type})
 
 

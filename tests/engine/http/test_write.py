@@ -241,7 +241,7 @@ def test_client_that_leaves_in_its_body_writes_nothing(
         (Busy("too many writes"), 503, "1"),
         (HotBufferFull(10), 503, "1"),
         (Stopping(), 503, "1"),
-        (DiskFailed("disk full"), 503, None),
+        (DiskFailed("disk full"), 503, "1"),
         (ValueError("a defect"), 500, None),
     ],
 )
