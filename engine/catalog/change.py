@@ -1,23 +1,23 @@
-"""The changes that a catalog can undergo, and what each of them does.
+"""The changes that a catalog can undergo; `engine.catalog.fold` says what each of them does.
 
 A commit is a sequence of changes; the catalog is the fold of all commits. A change carries
 everything that it needs, ids included, so that applying it again gives the same catalog.
-Pure; may be called from any thread.
+Pure; may be used from any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import assert_never
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from engine.catalog.state import INTERNAL_DATABASE_ID, Catalog, Database, Table
-from engine.errors import DatabaseNotFound, InconsistentChange
-from engine.model.schema import Column, TableSchema
-from engine.model.trigger import RequestSpec, Trigger
+from engine.catalog.state import Catalog
+from engine.model.file import ParquetFile
+from engine.model.schema import Column
+from engine.model.trigger import Trigger
 
 __all__ = [
     "AddColumns",
+    "AddFiles",
     "Change",
     "CreateDatabase",
     "CreateTable",
@@ -26,10 +26,17 @@ __all__ = [
     "DeleteTrigger",
     "DisableTrigger",
     "EnableTrigger",
+    "FileChange",
+    "PurgeDatabase",
+    "PurgeTable",
+    "ReplaceFiles",
+    "SchemaChange",
+    "SetPersisted",
     "SetRetention",
-    "apply",
-    "apply_all",
-    "changes_of",
+    "TrashChange",
+    "TrashDatabase",
+    "TrashTable",
+    "TriggerChange",
 ]
 
 
@@ -97,139 +104,79 @@ class DeleteTrigger:
     id: int
 
 
-Change = (
-    CreateDatabase
-    | SetRetention
-    | CreateTable
-    | AddColumns
-    | CreateTrigger
-    | EnableTrigger
-    | DisableTrigger
-    | DeleteTrigger
-)
+@dataclass(frozen=True, slots=True)
+class AddFiles:
+    """Rows of a table have gone to files: those in log entries below `persisted_to`.
+
+    There may be no file, when none of these rows was to be kept.
+    """
+
+    table_id: int
+    files: tuple[ParquetFile, ...]
+    persisted_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceFiles:
+    """Files of a table, named by path, give way to others with their rows, or to none."""
+
+    table_id: int
+    removed: tuple[str, ...]
+    added: tuple[ParquetFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetPersisted:
+    """Rows of all tables in log entries below a sequence number are in files."""
+
+    to: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrashDatabase:
+    """A database without triggers goes to the trash, or is there and is removed another time.
+
+    Args:
+        id: of the database.
+        name: that it gets; nothing else has it.
+        original: the name that it had.
+        hard_delete_ns: when it is to be removed for good; None for never.
+    """
+
+    id: int
+    name: str
+    original: str
+    hard_delete_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrashTable:
+    """A table of a live database goes to the trash; see `TrashDatabase`."""
+
+    id: int
+    name: str
+    original: str
+    hard_delete_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeDatabase:
+    """A database in the trash is gone, with all its tables and files."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeTable:
+    """A table in the trash is gone, with its files."""
+
+    id: int
+
+
+SchemaChange = CreateDatabase | SetRetention | CreateTable | AddColumns
+TriggerChange = CreateTrigger | EnableTrigger | DisableTrigger | DeleteTrigger
+FileChange = AddFiles | ReplaceFiles | SetPersisted
+TrashChange = TrashDatabase | TrashTable | PurgeDatabase | PurgeTable
+Change = SchemaChange | TriggerChange | FileChange | TrashChange
 
 Decide = Callable[[Catalog], Sequence[Change]]
-
-
-def apply(catalog: Catalog, change: Change) -> Catalog:
-    """Return the catalog after a change; the commit number stays.
-
-    Raises:
-        InconsistentChange: the change names what is not there, or creates what is.
-    """
-    match change:
-        case CreateDatabase():
-            return _create_database(catalog, change)
-        case SetRetention():
-            database = _database(catalog, change.database_id)
-            return catalog.with_database(replace(database, retention_ns=change.retention_ns))
-        case CreateTable():
-            return _create_table(catalog, change)
-        case AddColumns():
-            return _add_columns(catalog, change)
-        case CreateTrigger():
-            return _create_trigger(catalog, change.trigger)
-        case EnableTrigger() | DisableTrigger():
-            return _switch_trigger(catalog, change)
-        case DeleteTrigger():
-            return catalog.without_trigger(_trigger(catalog, change.id))
-        case _:
-            assert_never(change)
-
-
-def apply_all(catalog: Catalog, changes: Iterable[Change], number: int) -> Catalog:
-    """Return the catalog after a commit of that number.
-
-    Raises:
-        InconsistentChange: as `apply`.
-    """
-    for change in changes:
-        catalog = apply(catalog, change)
-    return replace(catalog, number=number)
-
-
-def changes_of(catalog: Catalog) -> tuple[Change, ...]:
-    """Return changes that make the objects of a catalog out of an empty one, ids ascending."""
-    creations: list[CreateDatabase | CreateTable] = []
-    for database in catalog.databases.values():
-        if database.id != INTERNAL_DATABASE_ID:
-            creations.append(CreateDatabase(database.id, database.name, database.retention_ns))
-        creations.extend(
-            CreateTable(table.id, table.database_id, table.name, table.schema.columns)
-            for table in database.tables.values()
-        )
-    triggers = (CreateTrigger(trigger) for trigger in catalog.triggers.values())
-    return tuple(sorted((*creations, *triggers), key=_created_id))
-
-
-def _created_id(change: CreateDatabase | CreateTable | CreateTrigger) -> int:
-    return change.trigger.id if isinstance(change, CreateTrigger) else change.id
-
-
-def _create_database(catalog: Catalog, change: CreateDatabase) -> Catalog:
-    _free_id(catalog, change.id)
-    _require(change.name not in catalog.databases, f"database {change.name!r} exists")
-    return catalog.with_database(Database(change.id, change.name, change.retention_ns))
-
-
-def _create_table(catalog: Catalog, change: CreateTable) -> Catalog:
-    _free_id(catalog, change.id)
-    database = _database(catalog, change.database_id)
-    _require(change.name not in database.tables, f"table {change.name!r} exists")
-    schema = _grown(TableSchema(), change.columns)
-    return catalog.with_table(database, Table(change.id, database.id, change.name, schema))
-
-
-def _add_columns(catalog: Catalog, change: AddColumns) -> Catalog:
-    table = catalog.table_by_id(change.table_id)
-    if table is None:
-        raise InconsistentChange(f"no table has id {change.table_id}")
-    grown = replace(table, schema=_grown(table.schema, change.columns))
-    return catalog.with_table(_database(catalog, table.database_id), grown)
-
-
-def _create_trigger(catalog: Catalog, trigger: Trigger) -> Catalog:
-    _free_id(catalog, trigger.id)
-    database = _database(catalog, trigger.database_id)
-    taken = any(other.name == trigger.name for other in catalog.triggers_of(database.id))
-    _require(not taken, f"trigger {trigger.name!r} exists")
-    if isinstance(trigger.spec, RequestSpec):
-        path = trigger.spec.path
-        _require(catalog.request_trigger(path) is None, f"request path {path!r} is taken")
-    return catalog.with_trigger(trigger)
-
-
-def _switch_trigger(catalog: Catalog, change: EnableTrigger | DisableTrigger) -> Catalog:
-    trigger = _trigger(catalog, change.id)
-    if isinstance(change, EnableTrigger):
-        return catalog.with_trigger(replace(trigger, disabled=False, start=change.start))
-    return catalog.with_trigger(replace(trigger, disabled=True))
-
-
-def _grown(schema: TableSchema, columns: tuple[Column, ...]) -> TableSchema:
-    names = [column.name for column in columns]
-    is_new = len(set(names)) == len(names) and all(schema.type_of(n) is None for n in names)
-    _require(is_new, f"columns {names} exist already or stand twice")
-    return schema.with_columns(columns)
-
-
-def _database(catalog: Catalog, database_id: int) -> Database:
-    try:
-        return catalog.database_by_id(database_id)
-    except DatabaseNotFound:
-        raise InconsistentChange(f"no database has id {database_id}") from None
-
-
-def _trigger(catalog: Catalog, trigger_id: int) -> Trigger:
-    if trigger_id not in catalog.triggers:
-        raise InconsistentChange(f"no trigger has id {trigger_id}")
-    return catalog.triggers[trigger_id]
-
-
-def _free_id(catalog: Catalog, wanted_id: int) -> None:
-    _require(wanted_id >= catalog.next_id, f"id {wanted_id} has been used before")
-
-
-def _require(is_fulfilled: bool, complaint: str) -> None:  # noqa: FBT001 - reads as assert
-    if not is_fulfilled:
-        raise InconsistentChange(complaint)

@@ -1,51 +1,28 @@
-"""The catalog as one immutable value: databases, their tables, and triggers.
+"""The catalog as one immutable value: databases, their tables with their files, and triggers.
 
 A new value shares everything that did not change with the old one, so that a reader keeps a
 consistent view for as long as it likes, and a change to one table costs two shallow copies.
 Databases, tables and triggers take their ids from one counter; an id is never used again.
+What was deleted is in the trash until it is removed: enumerations by name do not see it, but its
+rows still have a place, so it is found by id.
 Pure; may be used from any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
+from engine.catalog.parts import Database, Table, Trashed
 from engine.errors import DatabaseNotFound, NotFound
 from engine.model.names import INTERNAL_DATABASE
-from engine.model.schema import TableSchema
 from engine.model.trigger import RequestSpec, Trigger
 
-__all__ = ["INTERNAL_DATABASE_ID", "Catalog", "Database", "Table"]
+__all__ = ["INTERNAL_DATABASE_ID", "Catalog", "Database", "Table", "Trashed"]
 
 INTERNAL_DATABASE_ID = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of a database."""
-
-    id: int
-    database_id: int
-    name: str
-    schema: TableSchema
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """A database.
-
-    Args:
-        id: catalog id.
-        name: unique.
-        retention_ns: how long rows are kept; None for ever.
-        tables: by name.
-    """
-
-    id: int
-    name: str
-    retention_ns: int | None = None
-    tables: Mapping[str, Table] = field(default_factory=dict)
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +32,15 @@ class _Index:
     Args:
         databases: names of databases by id.
         tables: (database, table) names by table id.
+        trashed_tables: by table id what in the trash holds it, a database or the table itself,
+            and its name.
         triggers: by database id, then by name.
         requests: ids of triggers by request path.
     """
 
     databases: Mapping[int, str] = field(default_factory=dict)
     tables: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    trashed_tables: Mapping[int, tuple[int, str]] = field(default_factory=dict)
     triggers: Mapping[int, Mapping[str, Trigger]] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
 
@@ -69,8 +49,8 @@ class _Index:
 class Catalog:
     """Everything that is defined, as of one commit.
 
-    Build the first with `Catalog.empty` and others by `engine.catalog.change.apply`; the `with_`
-    methods do not check what they are given.
+    Build the first with `Catalog.empty` and others by `engine.catalog.fold.apply`; the `with_`
+    and `without_` methods do not check what they are given.
 
     Args:
         uuid: made at the first start, the identity of the whole installation.
@@ -78,6 +58,9 @@ class Catalog:
         databases: by name; `_internal` is always there.
         triggers: by id.
         next_id: the id that the next object takes.
+        trash: what was deleted and is not yet removed, by id.
+        persisted_to: the rows of all tables in log entries below this sequence number are in
+            files; a restart reads the log from there.
     """
 
     uuid: str
@@ -85,6 +68,8 @@ class Catalog:
     databases: Mapping[str, Database]
     triggers: Mapping[int, Trigger]
     next_id: int
+    trash: Mapping[int, Trashed] = field(default_factory=dict)
+    persisted_to: int = 1
     _index: _Index = field(default_factory=_Index, repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -102,7 +87,7 @@ class Catalog:
 
     @property
     def table_count(self) -> int:
-        """The number of tables of all databases."""
+        """The number of tables of all databases, without the trash."""
         return len(self._index.tables)
 
     def database(self, name: str) -> Database:
@@ -117,20 +102,46 @@ class Catalog:
             raise DatabaseNotFound(name) from None
 
     def database_by_id(self, database_id: int) -> Database:
-        """Return a database by id.
+        """Return a database by id, be it in the trash.
 
         Raises:
             DatabaseNotFound: there is none.
         """
         name = self._index.databases.get(database_id)
-        if name is None:
+        if name is not None:
+            return self.databases[name]
+        trashed = self.trash.get(database_id)
+        if trashed is None or isinstance(trashed.object, Table):
             raise DatabaseNotFound(f"id {database_id}")
-        return self.databases[name]
+        return trashed.object
 
     def table_by_id(self, table_id: int) -> Table | None:
-        """Return a table by id, or None."""
+        """Return a table by id, be it or its database in the trash, or None."""
         names = self._index.tables.get(table_id)
-        return None if names is None else self.databases[names[0]].tables[names[1]]
+        if names is not None:
+            return self.databases[names[0]].tables[names[1]]
+        place = self._index.trashed_tables.get(table_id)
+        if place is None:
+            return None
+        holder = self.trash[place[0]].object
+        return holder.tables[place[1]] if isinstance(holder, Database) else holder
+
+    def is_live(self, table_id: int) -> bool:
+        """Tell whether a table exists and neither it nor its database was deleted."""
+        return table_id in self._index.tables
+
+    def trashed_named(self, name: str, database_id: int | None = None) -> Trashed | None:
+        """Return what has a name in the trash, or None.
+
+        Args:
+            name: the new name, not the original.
+            database_id: where to look for a table; None to look for a database.
+        """
+        for trashed in self.trash.values():
+            of = trashed.object.database_id if isinstance(trashed.object, Table) else None
+            if trashed.name == name and of == database_id:
+                return trashed
+        return None
 
     def trigger_named(self, database_name: str, trigger_name: str) -> Trigger:
         """Return a trigger by the name of its database and its own.
@@ -162,7 +173,7 @@ class Catalog:
         return replace(self, databases=databases, next_id=self._after(database.id), _index=index)
 
     def with_table(self, database: Database, table: Table) -> Catalog:
-        """Return the catalog with a table of a database added or replaced."""
+        """Return the catalog with a table of a live database added or replaced."""
         grown = replace(database, tables={**database.tables, table.name: table})
         index = self._index
         if table.id not in index.tables:
@@ -170,6 +181,54 @@ class Catalog:
             index = replace(index, tables={**index.tables, table.id: place})
         databases = {**self.databases, database.name: grown}
         return replace(self, databases=databases, next_id=self._after(table.id), _index=index)
+
+    def with_changed_table(self, table: Table) -> Catalog:
+        """Return the catalog with a table that it holds, be it in the trash, replaced."""
+        place = self._index.trashed_tables.get(table.id)
+        if place is None:
+            return self.with_table(self.database_by_id(table.database_id), table)
+        holder = place[0]
+        trashed = self.trash[holder]
+        kept: Database | Table = table
+        if isinstance(trashed.object, Database):
+            tables = {**trashed.object.tables, table.name: table}
+            kept = replace(trashed.object, tables=tables)
+        return replace(self, trash={**self.trash, holder: replace(trashed, object=kept)})
+
+    def with_trashed_database(self, trashed: Trashed, name: str) -> Catalog:
+        """Return the catalog with a database, its name given, moved to the trash."""
+        databases = dict(self.databases)
+        holder = trashed.object.id
+        inside = {t.id: (holder, t.name) for t in databases.pop(name).tables.values()}
+        index = replace(
+            self._index,
+            databases=_without(self._index.databases, {holder}),
+            tables=_without(self._index.tables, inside.keys()),
+            trashed_tables={**self._index.trashed_tables, **inside},
+        )
+        trash = {**self.trash, holder: trashed}
+        return replace(self, databases=databases, trash=trash, _index=index)
+
+    def with_trashed_table(self, trashed: Trashed, database: Database, name: str) -> Catalog:
+        """Return the catalog with a table of a live database, its name given, in the trash."""
+        tables = dict(database.tables)
+        del tables[name]
+        table_id = trashed.object.id
+        index = replace(
+            self._index,
+            tables=_without(self._index.tables, {table_id}),
+            trashed_tables={**self._index.trashed_tables, table_id: (table_id, trashed.name)},
+        )
+        databases = {**self.databases, database.name: replace(database, tables=tables)}
+        trash = {**self.trash, table_id: trashed}
+        return replace(self, databases=databases, trash=trash, _index=index)
+
+    def without_trashed(self, ids: Collection[int]) -> Catalog:
+        """Return the catalog without some of what is in the trash."""
+        held = self._index.trashed_tables
+        tables = {table_id: place for table_id, place in held.items() if place[0] not in ids}
+        index = replace(self._index, trashed_tables=tables)
+        return replace(self, trash=_without(self.trash, ids), _index=index)
 
     def with_trigger(self, trigger: Trigger) -> Catalog:
         """Return the catalog with a trigger added, or replaced by one of the same name and spec."""
@@ -204,3 +263,7 @@ class Catalog:
 
     def _after(self, taken_id: int) -> int:
         return max(self.next_id, taken_id + 1)
+
+
+def _without(mapping: Mapping[int, _Value], ids: Collection[int]) -> dict[int, _Value]:
+    return {key: value for key, value in mapping.items() if key not in ids}

@@ -20,13 +20,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
-from engine.catalog.change import Change, Decide, apply_all
+from engine.catalog.change import Change, Decide
 from engine.catalog.codec import (
     decode_commit,
     decode_snapshot,
     encode_commit,
     encode_snapshot,
 )
+from engine.catalog.fold import apply_all
 from engine.catalog.objects import ObjectExists, Objects
 from engine.catalog.state import Catalog
 from engine.errors import CatalogConflict, CorruptCatalog, DiskFailed, InconsistentChange

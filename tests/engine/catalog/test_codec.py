@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from engine.catalog.change import (
     AddColumns,
+    AddFiles,
     Change,
     CreateDatabase,
     CreateTable,
@@ -14,9 +15,13 @@ from engine.catalog.change import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    PurgeDatabase,
+    PurgeTable,
+    ReplaceFiles,
+    SetPersisted,
     SetRetention,
-    apply,
-    apply_all,
+    TrashDatabase,
+    TrashTable,
 )
 from engine.catalog.codec import (
     FORMAT,
@@ -25,7 +30,9 @@ from engine.catalog.codec import (
     encode_commit,
     encode_snapshot,
 )
-from engine.catalog.state import Catalog
+from engine.catalog.fold import apply, apply_all
+from engine.catalog.state import Catalog, Table, Trashed
+from engine.model.file import ParquetFile
 from engine.model.schema import Column, ColumnType
 from engine.model.trigger import (
     AllTablesSpec,
@@ -72,6 +79,21 @@ _SETTINGS = st.builds(
 )
 _ARGUMENTS = st.none() | st.dictionaries(_TEXT, _TEXT, max_size=3)
 _RETENTION = st.none() | st.integers(1, 10**18)
+_TIMES = st.integers(-(2**63), 2**63 - 1)
+_FILES = st.lists(
+    st.builds(
+        ParquetFile,
+        st.uuids().map(lambda uuid: f"parquet/1/2/2025-01-01/{uuid}.parquet"),
+        st.integers(1, 2**40),
+        st.integers(1, 2**50),
+        st.integers(0, 2**32 - 1),
+        _TIMES,
+        _TIMES,
+        st.integers(0, 2**62),
+    ),
+    max_size=3,
+    unique_by=lambda file: file.path,
+).map(tuple)
 
 
 @st.composite
@@ -114,11 +136,46 @@ def _fitting(catalog: Catalog) -> st.SearchStrategy[Change]:
             st.builds(DisableTrigger, ids),
             st.builds(DeleteTrigger, ids),
         ]
-    if fresh > 1:
-        user_ids = [d.id for d in catalog.databases.values() if d.id]
-        if user_ids:
-            options.append(st.builds(SetRetention, st.sampled_from(user_ids), _RETENTION))
-    return st.one_of(options)
+    user_ids = [d.id for d in catalog.databases.values() if d.id]
+    if user_ids:
+        options.append(st.builds(SetRetention, st.sampled_from(user_ids), _RETENTION))
+    options.append(st.integers(catalog.persisted_to, 2**62).map(SetPersisted))
+    return st.one_of([*options, *_file_changes(catalog), *_trash_changes(catalog)])
+
+
+def _file_changes(catalog: Catalog) -> Iterator[st.SearchStrategy[Change]]:
+    for number in range(catalog.next_id):
+        table = catalog.table_by_id(number)
+        if table is not None:
+            end = st.integers(table.persisted_to, 2**62)
+            yield st.builds(AddFiles, st.just(number), _FILES, end)
+            removed = st.sampled_from(
+                [tuple(f.path for f in table.files[:n]) for n in range(len(table.files) + 1)]
+            )
+            yield st.builds(ReplaceFiles, st.just(number), removed, _FILES)
+
+
+def _trash_changes(catalog: Catalog) -> Iterator[st.SearchStrategy[Change]]:
+    for database in catalog.databases.values():
+        if database.id and not catalog.triggers_of(database.id):
+            yield _trashing(TrashDatabase, database.id, database.name)
+        for table in database.tables.values():
+            yield _trashing(TrashTable, table.id, table.name)
+    for number, trashed in catalog.trash.items():
+        yield st.just((PurgeTable if isinstance(trashed.object, Table) else PurgeDatabase)(number))
+        yield _postponing(number, trashed)
+
+
+def _trashing(
+    kind: type[TrashDatabase | TrashTable], number: int, name: str
+) -> st.SearchStrategy[Change]:
+    return st.builds(kind, st.just(number), st.just(f"{name}-gone"), st.just(name), _RETENTION)
+
+
+def _postponing(number: int, trashed: Trashed) -> st.SearchStrategy[Change]:
+    kind = TrashTable if isinstance(trashed.object, Table) else TrashDatabase
+    fixed = (st.just(number), st.just(trashed.name), st.just(trashed.original))
+    return st.builds(kind, *fixed, _RETENTION)
 
 
 @st.composite
@@ -152,10 +209,10 @@ def test_catalog_reads_back_from_its_snapshot(
 
     assert read == catalog
     assert list(read.databases) == list(catalog.databases)
-    for database in catalog.databases.values():
-        assert read.triggers_of(database.id) == catalog.triggers_of(database.id)
-        for table in database.tables.values():
-            assert read.table_by_id(table.id) == table
+    for number in range(catalog.next_id):
+        assert read.table_by_id(number) == catalog.table_by_id(number)
+        assert read.is_live(number) == catalog.is_live(number)
+        assert read.triggers_of(number) == catalog.triggers_of(number)
 
 
 @given(st.binary(max_size=60))

@@ -13,7 +13,6 @@ from engine.catalog.change import (
     DisableTrigger,
     EnableTrigger,
     SetRetention,
-    apply_all,
 )
 from engine.catalog.commands import (
     NewTrigger,
@@ -25,6 +24,7 @@ from engine.catalog.commands import (
     enable_trigger,
     set_retention,
 )
+from engine.catalog.fold import apply_all
 from engine.catalog.missing import CatalogLimits, create_missing
 from engine.catalog.state import Catalog
 from engine.errors import (

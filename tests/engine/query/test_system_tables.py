@@ -10,8 +10,8 @@ from engine.catalog.change import (
     CreateDatabase,
     CreateTable,
     CreateTrigger,
-    apply_all,
 )
+from engine.catalog.fold import apply_all
 from engine.catalog.state import Catalog
 from engine.logs import LogRing
 from engine.model.lag import Lag

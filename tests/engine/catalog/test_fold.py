@@ -12,9 +12,8 @@ from engine.catalog.change import (
     DisableTrigger,
     EnableTrigger,
     SetRetention,
-    apply,
-    apply_all,
 )
+from engine.catalog.fold import apply, apply_all
 from engine.catalog.state import INTERNAL_DATABASE_ID, Catalog
 from engine.errors import DatabaseNotFound, InconsistentChange, NotFound
 from engine.model.schema import Column, ColumnType
