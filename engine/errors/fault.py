@@ -9,6 +9,7 @@ __all__ = [
     "CatalogConflict",
     "CorruptCatalog",
     "CorruptLog",
+    "DamagedFile",
     "DamagedRecord",
     "DiskFailed",
     "HotBufferFull",
@@ -103,6 +104,16 @@ class InconsistentChange(EngineFault):
     """A change of the catalog does not fit the state that it is applied to."""
 
     code = "inconsistent_change"
+
+
+class DamagedFile(EngineFault):
+    """A file of rows is damaged or missing; what reads other files goes on."""
+
+    code = "damaged_file"
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path} {problem}; restore it from a backup")
+        self.path = path
 
 
 class DiskFailed(EngineFault):

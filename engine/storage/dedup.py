@@ -18,10 +18,11 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.model.schema import TIME
 
-__all__ = ["merge_duplicates", "time_values"]
+__all__ = ["merge_duplicates", "sorted_points", "time_values"]
 
 _Integers = npt.NDArray[np.int64]
 _MAX_SERIES = 2**31  # ids below this leave room to combine with the next tag without overflow
@@ -50,6 +51,19 @@ def merge_duplicates(rows: pa.RecordBatch | pa.Table, tags: Sequence[str]) -> pa
     if bool(is_first.all()):
         return rows
     return _merged(rows, tags, order, is_first)
+
+
+def sorted_points(rows: pa.RecordBatch, tags: Sequence[str]) -> pa.RecordBatch:
+    """Bring unique points into the order of files: by the tags' values, then by time.
+
+    Args:
+        rows: as `merge_duplicates` returns them.
+        tags: the series key; the first counts most, a missing value comes first.
+    """
+    order = np.lexsort((time_values(rows), _series_ids(rows, tags, is_ranked=True)))
+    if bool(np.all(order[1:] > order[:-1])):
+        return rows
+    return rows.take(pa.array(order))
 
 
 def time_values(rows: pa.RecordBatch | pa.Table) -> _Integers:
@@ -89,14 +103,16 @@ def _last_valid(array: pa.Array, order: _Integers, starts: _Integers, ends: _Int
     return pa.array(order[np.where(latest >= starts, latest, ends)])
 
 
-def _series_ids(rows: pa.RecordBatch | pa.Table, tags: Sequence[str]) -> _Integers:
-    """Number the distinct combinations of tag values, one number per row."""
+def _series_ids(
+    rows: pa.RecordBatch | pa.Table, tags: Sequence[str], *, is_ranked: bool = False
+) -> _Integers:
+    """Number the distinct combinations of tag values, one number per row; ranked: by value."""
     ids = np.zeros(rows.num_rows, dtype=np.int64)
     count = 1
     for tag in tags:
         if rows.schema.get_field_index(tag) < 0:
             continue
-        codes, distinct = _codes(rows.column(tag))
+        codes, distinct = _codes(rows.column(tag), is_ranked=is_ranked)
         ids, count = ids * distinct + codes, count * distinct
         if count > _MAX_SERIES:
             found, ids = np.unique(ids, return_inverse=True)
@@ -104,13 +120,18 @@ def _series_ids(rows: pa.RecordBatch | pa.Table, tags: Sequence[str]) -> _Intege
     return ids
 
 
-def _codes(column: pa.Array | pa.ChunkedArray) -> tuple[_Integers, int]:
+def _codes(column: pa.Array | pa.ChunkedArray, *, is_ranked: bool) -> tuple[_Integers, int]:
     """Return a code per row, 0 for null, and the number of codes."""
     if isinstance(column, pa.ChunkedArray):
         column = column.unify_dictionaries().combine_chunks()
     # Concatenation may leave a value twice in a dictionary, or a null among its values.
     distinct = column.dictionary.dictionary_encode()
     lookup = distinct.indices.fill_null(-1).to_numpy().astype(np.int64) + 1
+    if is_ranked:
+        rank = np.empty(len(distinct.dictionary) + 1, dtype=np.int64)
+        rank[0] = 0
+        rank[1 + pc.sort_indices(distinct.dictionary).to_numpy()] = np.arange(1, len(rank))
+        lookup = rank[lookup]
     lookup = np.append(lookup, 0)  # the last place stands for a null index
     indices = column.indices.fill_null(len(lookup) - 1).to_numpy()
     return lookup[indices], len(distinct.dictionary) + 1

@@ -16,7 +16,7 @@ from engine.model.schema import TableSchema
 from engine.storage.dedup import merge_duplicates, time_values
 from engine.storage.union import aligned, tags_of
 
-__all__ = ["PIECE_ROWS", "Piece", "unique_piece"]
+__all__ = ["PIECE_ROWS", "Piece", "unique_piece", "with_own_values"]
 
 PIECE_ROWS = 65_536
 _SPARE_VALUES = 1024
@@ -74,10 +74,10 @@ def unique_piece(rows: pa.RecordBatch) -> Piece:
 
 def _piece(rows: pa.RecordBatch, schema: TableSchema | None = None) -> Piece:
     time = time_values(rows)
-    return Piece(_with_own_values(rows), int(time[0]), int(time[-1]), schema)
+    return Piece(with_own_values(rows), int(time[0]), int(time[-1]), schema)
 
 
-def _with_own_values(rows: pa.RecordBatch) -> pa.RecordBatch:
+def with_own_values(rows: pa.RecordBatch) -> pa.RecordBatch:
     """Leave out tag values that no row has, when they are most of a dictionary.
 
     Pieces are cut and joined again and again; with a tag of its own for each row, every piece would
