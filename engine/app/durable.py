@@ -53,9 +53,9 @@ class DurableState:
     def recover(self) -> None:
         """Fill the hot buffer from the log and begin to take entries."""
         rows = 0
-        for first, entries in self.log.replay():
-            self.buffer.append(first, entries)
-            rows += sum(table.rows.num_rows for entry in entries for table in _tables(entry))
+        for read in self.log.read(self.log.first_sequence):
+            self.buffer.append(read.first, read.entries)
+            rows += sum(table.rows.num_rows for entry in read.entries for table in _tables(entry))
         log.info("log replayed", extra={"entries": self.log.next_sequence - 1, "rows": rows})
         self.committer.start()
         self._closing.callback(self.committer.stop)

@@ -20,7 +20,7 @@ from engine.ingest.history import RunHistory
 from engine.ingest.internal import DEAD_LETTERS, RUNS
 from engine.ingest.transaction import PluginWriter
 from engine.logs import LogRing
-from engine.model.entry import Run, RunEntry, Tick
+from engine.model.entry import Run, RunEntry, Ticks
 from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger
 from engine.plugins.fetch import Repository
 from engine.plugins.installer import Installer
@@ -154,7 +154,8 @@ class PluginServices:
         self._closing.callback(self.registry.stop_all)
         self._closing.callback(self.packages.stop)
         self._closing.callback(self._repository.close)  # before it, so that nobody waits for it
-        self.registry.start_all(progress.positions, progress.ticks)
+        ticks = {trigger_id: ticks.low_ns for trigger_id, ticks in progress.ticks.items()}
+        self.registry.start_all(progress.positions, ticks)
         for database in catalog.databases.values():
             self.registry.announce_end(database.id, self._state.committer.end)
         for service in (self._state.feed, self.scheduler):
@@ -169,7 +170,7 @@ class PluginServices:
 
     def _note_start(self, trigger: Trigger) -> None:
         if isinstance(trigger.spec, CronSpec | EverySpec):
-            now = Tick(self._clock.now_ns())
+            now = Ticks(self._clock.now_ns())
             entry = RunEntry(Run(trigger.id, ""), trigger.database_id, (), now, ())
             self._state.writer.commit(entry).result()
 

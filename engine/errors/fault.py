@@ -82,9 +82,17 @@ class LogInUse(EngineFault):
 
 
 class LogDropped(EngineFault):
-    """The part of the log that was to be read is no longer kept."""
+    """The part of the log that was to be read is no longer kept.
+
+    Args:
+        first: the lowest sequence that may still be there.
+    """
 
     code = "log_dropped"
+
+    def __init__(self, first: int) -> None:
+        super().__init__(f"entries of the write-ahead log below {first} are no longer kept")
+        self.first = first
 
 
 class CorruptCatalog(EngineFault):

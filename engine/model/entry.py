@@ -22,7 +22,7 @@ __all__ = [
     "Run",
     "RunEntry",
     "TableRows",
-    "Tick",
+    "Ticks",
     "WriteEntry",
 ]
 
@@ -69,15 +69,38 @@ class Position:
                 finished.append((start, end))
         return Position(low, tuple(finished))
 
+    def covers(self, start: int, end: int) -> bool:
+        """Whether all entries of [start, end) are done."""
+        return end <= self.low or any(
+            first <= start and end <= after for first, after in self.finished
+        )
+
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """The last scheduled time that a trigger has completed, UTC nanoseconds."""
+class Ticks:
+    """How far a scheduled trigger has come.
 
-    time_ns: int
+    Args:
+        low_ns: every tick up to this time, and at it, is done; UTC nanoseconds.
+        finished: ticks after `low_ns` that are done, sorted; only a trigger with concurrent runs
+            has any.
+    """
+
+    low_ns: int
+    finished: tuple[int, ...] = ()
+
+    def joined(self, other: Ticks) -> Ticks:
+        """Return what both together say is done."""
+        low_ns = max(self.low_ns, other.low_ns)
+        finished = {*self.finished, *other.finished}
+        return Ticks(low_ns, tuple(sorted(tick_ns for tick_ns in finished if tick_ns > low_ns)))
+
+    def covers(self, tick_ns: int) -> bool:
+        """Whether a tick is done."""
+        return tick_ns <= self.low_ns or tick_ns in self.finished
 
 
-Progress = Position | Tick
+Progress = Position | Ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +172,15 @@ class CheckpointEntry:
 
     Args:
         positions: by trigger id.
-        ticks: last completed tick by trigger id, UTC nanoseconds.
-        open_events: [from, to) by trigger id, of runs that wrote synchronously and did not finish.
+        ticks: by trigger id.
+        open_events: by trigger id, [from, to) of the events whose run wrote synchronously and did
+            not finish, sorted; a tick stands there twice.
         keys: idempotence keys of those runs.
     """
 
     positions: Mapping[int, Position]
-    ticks: Mapping[int, int]
-    open_events: Mapping[int, tuple[int, int]]
+    ticks: Mapping[int, Ticks]
+    open_events: Mapping[int, tuple[tuple[int, int], ...]]
     keys: tuple[IdempotenceKey, ...]
 
 

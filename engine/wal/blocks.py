@@ -17,7 +17,7 @@ import pyarrow as pa
 from engine.errors import DamagedRecord
 from engine.model.entry import CheckpointEntry, Entry, RunEntry, TableRows, WriteEntry
 from engine.model.schema import TIME, ColumnType
-from engine.wal.entries import BlockName, Head, RowRange
+from engine.wal.entries import BlockName, RecordHead, RowRange
 
 __all__ = ["Buffer", "check_rows", "open_stream", "with_rows", "write_stream"]
 
@@ -86,7 +86,7 @@ def open_stream(data: memoryview) -> pa.RecordBatch:
     return rows
 
 
-def with_rows(head: Head, batches: Sequence[pa.RecordBatch]) -> list[Entry]:
+def with_rows(head: RecordHead, batches: Sequence[pa.RecordBatch]) -> list[Entry]:
     """Give the entries of a head their rows.
 
     Raises:

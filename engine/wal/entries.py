@@ -9,12 +9,12 @@ The head is `[entries, blocks]`; only arrays, integers, strings and nil occur, n
     origin      nil for a client, [trigger id, run id] for a run (never nil in a run entry)
     causes      [trigger id ...]
     key         nil or [trigger id, event from, event to, ordinal]
-    progress    nil, [0, low, [[from, to] ...]] or [1, time]
+    progress    nil, [0, low, [[from, to] ...]] or [1, low time, [tick ...]]
     ranges      [[block, row from, row to, columns] ...]   columns: nil for all of the block's in
                                                            their order, else their indices
     positions   [[trigger id, low, [[from, to] ...]] ...]
-    ticks       [[trigger id, time] ...]
-    open events [[trigger id, from, to] ...]
+    ticks       [[trigger id, low time, [tick ...]] ...]
+    open events [[trigger id, [[from, to] ...]] ...]
 
 Ids, sequences, ordinals and row numbers are 0 .. 2^63-1; times and the ends of events are signed
 64 bit integers. The ranges of one block cover its rows from first to last without gap or overlap.
@@ -38,13 +38,13 @@ from engine.model.entry import (
     Progress,
     Run,
     RunEntry,
-    Tick,
+    Ticks,
     WriteEntry,
 )
 
 __all__ = [
     "BlockName",
-    "Head",
+    "RecordHead",
     "RowRange",
     "pack_head",
     "unpack_head",
@@ -52,7 +52,7 @@ __all__ = [
 
 MAX_RUN_ID_CHARACTERS = 256
 _WRITE, _RUN, _CHECKPOINT = range(3)
-_POSITION, _TICK = range(2)
+_POSITION, _TICKS = range(2)
 _INT_MAX = 2**63 - 1
 
 
@@ -83,7 +83,7 @@ class BlockName:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class RecordHead:
     """A parsed head: entries still without tables, each with its ranges, and the blocks."""
 
     entries: tuple[tuple[Entry, tuple[RowRange, ...]], ...]
@@ -102,7 +102,7 @@ def pack_head(
     return packed
 
 
-def unpack_head(data: bytes) -> Head:
+def unpack_head(data: bytes) -> RecordHead:
     """Read a head.
 
     Raises:
@@ -119,7 +119,7 @@ def unpack_head(data: bytes) -> Head:
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         raise DamagedRecord(f"the head is not msgpack: {error}") from error
     entries, blocks = _array(plain, 2)
-    return Head(
+    return RecordHead(
         tuple(_entry(entry) for entry in _array(entries)),
         tuple(_block(block) for block in _array(blocks)),
     )
@@ -138,8 +138,8 @@ def _plain(entry: Entry, ranges: Sequence[RowRange]) -> list[object]:
             return [
                 _CHECKPOINT,
                 [(trigger, p.low, p.finished) for trigger, p in positions.items()],
-                list(ticks.items()),
-                [(trigger, *event) for trigger, event in open_events.items()],
+                [(trigger, t.low_ns, t.finished) for trigger, t in ticks.items()],
+                list(open_events.items()),
                 [_plain_key(key) for key in keys],
             ]
         case _:
@@ -158,8 +158,8 @@ def _plain_progress(progress: Progress | None) -> tuple[object, ...] | None:
             return None
         case Position(low, finished):
             return (_POSITION, low, finished)
-        case Tick(time_ns):
-            return (_TICK, time_ns)
+        case Ticks(low_ns, finished_ns):
+            return (_TICKS, low_ns, finished_ns)
         case _:
             assert_never(progress)
 
@@ -190,12 +190,12 @@ def _checkpoint(
     positions: object, ticks: object, open_events: object, keys: object
 ) -> CheckpointEntry:
     places = [_array(item, 3) for item in _array(positions)]
-    times = [_array(item, 2) for item in _array(ticks)]
-    events = [_array(item, 3) for item in _array(open_events)]
+    times = [_array(item, 3) for item in _array(ticks)]
+    events = [_array(item, 2) for item in _array(open_events)]
     return CheckpointEntry(
         {_count(trigger): _position(low, finished) for trigger, low, finished in places},
-        {_count(trigger): _integer(time_ns) for trigger, time_ns in times},
-        {_count(trigger): (_integer(start), _integer(end)) for trigger, start, end in events},
+        {_count(trigger): _ticks(low_ns, finished) for trigger, low_ns, finished in times},
+        {_count(trigger): _events(ranges) for trigger, ranges in events},
         tuple(_key(key) for key in _array(keys)),
     )
 
@@ -226,8 +226,8 @@ def _progress(plain: object) -> Progress | None:
             return None
         case [0, low, finished]:
             return _position(low, finished)
-        case [1, time_ns]:
-            return Tick(_integer(time_ns))
+        case [1, low_ns, finished]:
+            return _ticks(low_ns, finished)
         case _:
             raise DamagedRecord("a run's progress is neither a position nor a tick")
 
@@ -235,6 +235,15 @@ def _progress(plain: object) -> Progress | None:
 def _position(low: object, finished: object) -> Position:
     pairs = [_array(pair, 2) for pair in _array(finished)]
     return Position(_count(low), tuple((_count(start), _count(end)) for start, end in pairs))
+
+
+def _ticks(low_ns: object, finished: object) -> Ticks:
+    return Ticks(_integer(low_ns), tuple(_integer(tick_ns) for tick_ns in _array(finished)))
+
+
+def _events(plain: object) -> tuple[tuple[int, int], ...]:
+    pairs = [_array(pair, 2) for pair in _array(plain)]
+    return tuple((_integer(start), _integer(end)) for start, end in pairs)
 
 
 def _ranges(plain: object) -> tuple[RowRange, ...]:

@@ -4,6 +4,10 @@ While one record is being synced the next entries gather; when it is durable the
 record, up to a size. No time is added to wait for more. For each record: append, publish, then
 resolve the futures of its entries, so that whoever has an answer can also read what was written.
 
+A write whose idempotence key is in the log already, or earlier in its own record, is not written
+again: its future resolves as if it had been. Only here is that known for sure, since an entry may
+still wait when the worker that sent it has died and its event is run again.
+
 Threads: `submit` may be called by any; `publish` is called by the committer's own, in order and
 without gaps. The condition's lock guards the queue, its two counts and the refusal; it is never
 held while the disk or `publish` is used. Overflow rule: `submit` refuses.
@@ -20,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from engine.errors import Busy, DiskFailed, EngineError, Stopping
-from engine.model.entry import CheckpointEntry, Entry
+from engine.model.entry import CheckpointEntry, Entry, IdempotenceKey, WriteEntry
 from engine.service import CrashHandler, Service
 from engine.wal.log import Log
 from engine.wal.record import check_entry
@@ -105,8 +109,9 @@ class Committer(Service):
         A future that is cancelled before its record is begun takes its entry with it.
 
         Returns:
-            Resolves to the entry's sequence when it is durable and published; fails with
-            DiskFailed when it could not be written.
+            Resolves to the entry's sequence when it is durable and published, or to `end` when
+            its key shows that an earlier run has written it; fails with DiskFailed when it could
+            not be written.
 
         Raises:
             Busy: too much is waiting.
@@ -170,26 +175,34 @@ class Committer(Service):
         if not wanted:
             self._settle(group, None)
             return
-        entries = [waiting.entry for waiting in wanted]
+        fresh = _unique(wanted, self._log.has_key)
         try:
-            first = self._log.append(entries)
+            first = self._append(fresh)
         except EngineError as error:
             log.exception("a record was not written", extra={"entries": len(wanted)})
             self._settle(group, str(error) if self._log.is_failed else None)
             for waiting in wanted:
                 waiting.future.set_exception(error)
             return
-        self._show(first, entries)
         self._settle(group, None)
-        for sequence, waiting in enumerate(wanted, first):
+        for sequence, waiting in enumerate(fresh, first):
             waiting.future.set_result(sequence)
+        for waiting in wanted:
+            if not waiting.future.done():
+                waiting.future.set_result(self._end)
 
-    def _show(self, first: int, entries: Sequence[Entry]) -> None:
+    def _append(self, fresh: Sequence[_Waiting]) -> int:
+        """Make entries durable and published; return the sequence of the first."""
+        if not fresh:
+            return self._end
+        entries = [waiting.entry for waiting in fresh]
+        first = self._log.append(entries)
         if first > self._end:
             # A new segment was begun: its checkpoint has the sequence between.
             self._publish(self._end, (self._log.head,))
         self._publish(first, entries)
         self._end = first + len(entries)
+        return first
 
     def _settle(self, group: Sequence[_Waiting], refusal: str | None) -> None:
         with self._changed:
@@ -207,6 +220,22 @@ class Committer(Service):
             # Those that were answered, or cancelled, stay as they are.
             with suppress(InvalidStateError):
                 waiting.future.set_exception(DiskFailed(refusal))
+
+
+def _unique(
+    group: Sequence[_Waiting], is_written: Callable[[IdempotenceKey], bool]
+) -> list[_Waiting]:
+    """Leave out the writes that are in the log or come twice."""
+    unique: list[_Waiting] = []
+    seen: set[IdempotenceKey] = set()
+    for waiting in group:
+        key = waiting.entry.key if isinstance(waiting.entry, WriteEntry) else None
+        if key is not None:
+            if key in seen or is_written(key):
+                continue
+            seen.add(key)
+        unique.append(waiting)
+    return unique
 
 
 def _size(entry: Entry) -> int:

@@ -9,27 +9,31 @@ When an append fails, what it wrote is cut off again. A full disk is reported an
 tries anew; after any other failure, or when the file could not be cut, the log refuses appends
 until it is opened again. A failed sync is never tried again.
 
-Threads: one at a time may call `append` and `close`; `replay`, `drop_before`, `forget` and the
-readers of state may be called by any. The lock guards the list of segments and the progress; it is
-never held while the disk is used.
+Threads: one at a time may call `append` and `close`, one at a time `drop_before`; `read`, `heads`,
+`forget` and the readers of state may be called by any. The lock guards the progress; it is never
+held while the disk is used.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from engine.errors import DiskFailed, LogInUse
+from engine.clock import Clock, SystemClock
+from engine.errors import DiskFailed
+from engine.faultpoint import reach
 from engine.model.entry import CheckpointEntry, Entry, IdempotenceKey
 from engine.wal.disk import Disk
+from engine.wal.lock import lock_directory
 from engine.wal.record import encode
 from engine.wal.recovery import Recovered, recover
-from engine.wal.replay import read_records
+from engine.wal.replay import Head, Read, read_heads, read_records
+from engine.wal.rotation import begin_segment
 from engine.wal.segment import SegmentFile, SegmentWriter, WriteFailed
+from engine.wal.shelf import Shelf
 
 __all__ = ["DEFAULT_SEGMENT_BYTES", "Log"]
 
@@ -47,23 +51,26 @@ class Log:
         lock_descriptor: int,
         segment_bytes: int,
         disk: Disk,
+        clock: Clock,
     ) -> None:
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._disk = disk
+        self._clock = clock
         self._lock_descriptor = lock_descriptor
         self._lock = threading.Lock()
-        self._files = recovered.files
+        self._shelf = Shelf(recovered.files, recovered.sizes)
         self._progress = recovered.progress
         self._head = CheckpointEntry({}, {}, {}, ())
         self._failure: str | None = None
+        self._written_ns = 0
         self._writer = self._first_writer(recovered)
 
     def __repr__(self) -> str:
         """Describe the log in a sentence."""
         state = "open" if self._failure is None else "failed"
         return (
-            f"<log in {self._directory}: {state}, {len(self._files)} segments, "
+            f"<log in {self._directory}: {state}, {len(self._shelf.files())} segments, "
             f"next entry {self.next_sequence}>"
         )
 
@@ -73,14 +80,19 @@ class Log:
         directory: Path,
         *,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
+        checked_from: int = 0,
         disk: Disk | None = None,
+        clock: Clock | None = None,
     ) -> Self:
         """Open the log in a directory, which is made if need be; repair an unfinished last write.
 
         Args:
             directory: holds nothing but the log.
             segment_bytes: a segment of at least this size is followed by a new one.
+            checked_from: of segments wholly below this sequence only the header is looked at;
+                damage in them is found when somebody reads them.
             disk: the calls that change the disk.
+            clock: for `written_ns`.
 
         Raises:
             LogInUse: another process has it open.
@@ -89,14 +101,15 @@ class Log:
         """
         disk = disk or Disk()
         try:
-            lock_descriptor = _locked(directory, disk)
+            lock_descriptor = lock_directory(directory, disk)
             try:
                 return cls(
                     directory,
-                    recover(directory, disk),
+                    recover(directory, disk, checked_from),
                     lock_descriptor=lock_descriptor,
                     segment_bytes=segment_bytes,
                     disk=disk,
+                    clock=clock or SystemClock(),
                 )
             except BaseException:
                 os.close(lock_descriptor)
@@ -107,7 +120,7 @@ class Log:
     @property
     def first_sequence(self) -> int:
         """The sequence of the oldest entry that is kept."""
-        return self._files[0].first_sequence
+        return self._shelf.files()[0].first_sequence
 
     @property
     def is_failed(self) -> bool:
@@ -119,6 +132,16 @@ class Log:
         """The sequence after the last durable entry."""
         with self._lock:
             return self._progress.end
+
+    @property
+    def written_ns(self) -> int:
+        """The wall clock of the last record that was appended since the log was opened."""
+        return self._written_ns
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all segments."""
+        return sum(size for _, _, size in self.segments())
 
     @property
     def head(self) -> CheckpointEntry:
@@ -145,33 +168,40 @@ class Log:
         if self._is_full():
             self._rotate()
         first = self.next_sequence
-        buffers = encode(first, entries, self._writer.seed)
+        written_ns = self._clock.now_ns()
+        buffers = encode(first, entries, self._writer.seed, written_ns=written_ns)
         try:
             self._writer.append(buffers)
         except WriteFailed as failure:
-            raise self._failed(failure, is_final=failure.is_final) from failure
+            raise self._failed(failure) from failure
+        self._written_ns = written_ns
+        self._shelf.grow(first, self._writer.end)
         with self._lock:
             for sequence, entry in enumerate(entries, first):
                 self._progress.apply(sequence, entry)
         return first
 
-    def replay(self, start: int = 0) -> Iterator[tuple[int, list[Entry]]]:
+    def read(self, start: int) -> Iterator[Read]:
         """Read the records that are durable now, oldest first, one in memory at a time.
 
         Args:
             start: records that end before this sequence are passed over.
 
-        Returns:
-            Yields the first sequence and the entries of each record.
-
         Raises:
             CorruptLog: the log was damaged since it was opened, or by a writer's mistake.
-            LogDropped: a segment was dropped before it was read.
+            LogDropped: the start lies before the oldest entry that is kept, or a segment was
+                dropped before it was read.
             DiskFailed: the disk refused.
         """
-        with self._lock:
-            files, end = self._files, self._progress.end
-        return read_records(files, start, end)
+        return read_records(self._shelf, start, self.next_sequence)
+
+    def heads(self, start: int) -> Iterator[Head]:
+        """Read the records that are durable now without their rows; else as `read`."""
+        return read_heads(self._shelf, start, self.next_sequence)
+
+    def segments(self) -> tuple[tuple[int, int, int], ...]:
+        """Return the segments, oldest first: first sequence, end (exclusive), bytes."""
+        return self._shelf.spans(self.next_sequence)
 
     def drop_before(self, sequence: int) -> int:
         """Remove the segments all of whose entries are below a sequence, oldest first.
@@ -184,23 +214,32 @@ class Log:
         Raises:
             DiskFailed: the disk refused; what is left is a whole log.
         """
-        with self._lock:
-            starts = [file.first_sequence for file in self._files[1:]]
-            number = sum(start <= sequence for start in starts)
-            dropped, self._files = self._files[:number], self._files[number:]
+        dropped = self._shelf.below(sequence)
         try:
             for file in dropped:
+                self._shelf.remove(file)
                 self._disk.unlink(file.path)
-            if dropped:
+                reach("wal.segment_unlinked")
+                # Each for itself: a loss of power must not undo the first and keep the second.
                 self._disk.sync_directory(self._directory)
         except OSError as error:
             raise DiskFailed(f"cannot remove old segments of the log: {error}") from error
-        return number
+        return len(dropped)
 
     def checkpoint(self) -> CheckpointEntry:
         """Return what the log says about triggers now."""
         with self._lock:
             return self._progress.checkpoint()
+
+    def open_ranges(self) -> Mapping[int, tuple[tuple[int, int], ...]]:
+        """Return the events that wrote synchronously and have not finished, by trigger.
+
+        Returns:
+            [from, to) of each, sorted; a tick stands there twice. After a restart exactly these
+            must be delivered again, since the keys of their writes name them.
+        """
+        with self._lock:
+            return self._progress.open_ranges()
 
     def has_key(self, key: IdempotenceKey) -> bool:
         """Whether this synchronous write of an unfinished run is in the log."""
@@ -222,7 +261,8 @@ class Log:
         if recovered.files:
             file = recovered.files[-1]
             descriptor = self._disk.open(file.path)
-            return SegmentWriter(file, descriptor, recovered.seed, recovered.end, self._disk)
+            end = recovered.sizes[-1]
+            return SegmentWriter(file, descriptor, recovered.seed, end, self._disk)
         return self._begin_segment()
 
     def _is_full(self) -> bool:
@@ -231,60 +271,26 @@ class Log:
 
     def _rotate(self) -> None:
         left = self._writer
-        self._writer = self._begin_segment()
+        self._begin_segment()
         left.close()
 
     def _begin_segment(self) -> SegmentWriter:
         head = self.checkpoint()
         file = SegmentFile.within(self._directory, self.next_sequence)
         try:
-            writer = SegmentWriter.create(file, self._disk)
-            try:
-                writer.append(encode(file.first_sequence, [head], writer.seed))
-            except WriteFailed:
-                writer.close()
-                raise
+            writer = begin_segment(file, head, self._disk, self._clock.now_ns())
         except WriteFailed as failure:
-            is_discarded = isinstance(failure.cause, FileExistsError) or self._discard(file)
-            is_final = failure.is_final or not is_discarded
-            raise self._failed(failure, is_final=is_final) from failure
+            raise self._failed(failure) from failure
+        self._shelf.add(file, writer.end)
+        self._writer = writer
         with self._lock:
-            self._files = (*self._files, file)
             self._progress.apply(file.first_sequence, self._progress.checkpoint())
         self._head = head
         return writer
 
-    def _discard(self, file: SegmentFile) -> bool:
-        """Remove a segment that could not be begun; return whether it is gone."""
-        try:
-            self._disk.unlink(file.path)
-            self._disk.sync_directory(self._directory)
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    def _failed(self, failure: WriteFailed, *, is_final: bool) -> DiskFailed:
+    def _failed(self, failure: WriteFailed) -> DiskFailed:
         text = f"the write-ahead log could not be written: {failure}"
-        if not is_final:
+        if not failure.is_final:
             return DiskFailed(f"{text}; free some space and write again")
         self._failure = f"{text}; check the disk and restart the server"
         return DiskFailed(self._failure)
-
-
-def _locked(directory: Path, disk: Disk) -> int:
-    """Make the directory if need be; return a descriptor that holds its lock."""
-    if not directory.exists():
-        directory.mkdir(parents=True)
-        disk.sync_directory(directory.parent)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise LogInUse(
-            f"the write-ahead log in {directory} is in use by another server; "
-            "stop that one, or choose another --data-dir"
-        ) from error
-    return descriptor

@@ -1,17 +1,17 @@
 """What the log says about triggers: the fold of its entries. Pure.
 
-How far each trigger has come (each of several concurrent runs adds its own range), its last
-completed tick, the events whose run wrote synchronously and has not finished, and the idempotence
-keys of those writes. Folding a whole log, or only the
-entries from any checkpoint on, gives the same result; so a segment that begins with a checkpoint
-makes the older ones superfluous.
+How far each trigger has come (each of several concurrent runs adds its own range or tick), the
+events whose run wrote synchronously and has not finished, and the idempotence keys of those
+writes. Folding a whole log, or only the entries from any checkpoint on, gives the same result; so
+a segment that begins with a checkpoint makes the older ones superfluous.
 
-An open event and its keys end with the run entry that covers it: a position past it, a tick at or
-after it. A `Progress` is not locked; its owner is.
+An open event and its keys end when the trigger's progress covers it. A `Progress` is not locked;
+its owner is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from engine.model.entry import (
@@ -20,7 +20,7 @@ from engine.model.entry import (
     IdempotenceKey,
     Position,
     RunEntry,
-    Tick,
+    Ticks,
     WriteEntry,
 )
 from engine.model.entry import Progress as EntryProgress
@@ -34,7 +34,7 @@ class Progress:
     def __init__(self) -> None:
         self.end = 1
         self._positions: dict[int, Position] = {}
-        self._ticks: dict[int, int] = {}
+        self._ticks: dict[int, Ticks] = {}
         # Keys in order of arrival, by trigger; a dict because it keeps order and finds quickly.
         self._keys: dict[int, dict[IdempotenceKey, None]] = {}
 
@@ -60,17 +60,16 @@ class Progress:
                 assert_never(entry)
 
     def checkpoint(self) -> CheckpointEntry:
-        """Return the state as an entry.
+        """Return the state as an entry."""
+        keys = tuple(key for of_trigger in self._keys.values() for key in of_trigger)
+        return CheckpointEntry(dict(self._positions), dict(self._ticks), self.open_ranges(), keys)
 
-        `open_events` has the earliest open event of each trigger; with concurrent runs there may be
-        more, and the keys name all of them.
-        """
-        events = {
-            trigger_id: min((key.event_from, key.event_to) for key in keys)
+    def open_ranges(self) -> dict[int, tuple[tuple[int, int], ...]]:
+        """Return the events with live keys by trigger, sorted."""
+        return {
+            trigger_id: tuple(sorted({(key.event_from, key.event_to) for key in keys}))
             for trigger_id, keys in self._keys.items()
         }
-        keys = tuple(key for of_trigger in self._keys.values() for key in of_trigger)
-        return CheckpointEntry(dict(self._positions), dict(self._ticks), events, keys)
 
     def has_key(self, key: IdempotenceKey) -> bool:
         """Whether this synchronous write of an open event is in the log."""
@@ -89,19 +88,23 @@ class Progress:
     def _finish(self, trigger_id: int, progress: EntryProgress | None) -> None:
         match progress:
             case Position():
-                known = self._positions.get(trigger_id, Position(0))
-                self._positions[trigger_id] = known.joined(progress)
-            case Tick(time_ns):
-                self._ticks[trigger_id] = max(time_ns, self._ticks.get(trigger_id, time_ns))
+                position = self._positions.get(trigger_id, Position(0)).joined(progress)
+                self._positions[trigger_id] = position
+                self._close(trigger_id, lambda key: position.covers(key.event_from, key.event_to))
+            case Ticks():
+                ticks = self._ticks.get(trigger_id, progress).joined(progress)
+                self._ticks[trigger_id] = ticks
+                self._close(trigger_id, lambda key: ticks.covers(key.event_from))
             case None:
-                pass
+                pass  # a request, or an event that was given up before: neither has keys
             case _:
                 assert_never(progress)
-        live = {
-            key: None for key in self._keys.pop(trigger_id, {}) if not _is_covered(key, progress)
-        }
-        if live:
-            self._keys[trigger_id] = live
+
+    def _close(self, trigger_id: int, is_done: Callable[[IdempotenceKey], bool]) -> None:
+        if trigger_id in self._keys:
+            live = {key: None for key in self._keys.pop(trigger_id) if not is_done(key)}
+            if live:
+                self._keys[trigger_id] = live
 
     def _restore(self, checkpoint: CheckpointEntry) -> None:
         self._positions = dict(checkpoint.positions)
@@ -109,17 +112,3 @@ class Progress:
         self._keys = {}
         for key in checkpoint.keys:
             self._keep(key)
-
-
-def _is_covered(key: IdempotenceKey, progress: EntryProgress | None) -> bool:
-    match progress:
-        case None:
-            return True
-        case Tick(time_ns):
-            return key.event_from <= time_ns
-        case Position(low, finished):
-            return key.event_to <= low or any(
-                start <= key.event_from and key.event_to <= end for start, end in finished
-            )
-        case _:
-            assert_never(progress)

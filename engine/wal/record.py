@@ -6,7 +6,7 @@ header followed by records without gaps; every record starts at a multiple of 8.
 Segment header, 32 bytes:
 
     0   8  magic            F7 42 48 57 41 4C 0D 0A
-    8   4  version          1
+    8   4  version          2
     12  4  header crc32c    of bytes 0-11 and 16-31
     16  8  salt             random; its crc32c is the seed of every checksum in the records
     24  8  first sequence   of the first entry, as in the file's name
@@ -24,7 +24,8 @@ Payload:
 
     0   4  entry count      at least 1; the next record's first sequence is higher by this
     4   4  head length      of the msgpack head, without padding
-    8   -  head             msgpack, see `entries`; then zero bytes up to a multiple of 8
+    8   8  written          wall clock of the commit, signed nanoseconds since the epoch, UTC
+    16  -  head             msgpack, see `entries`; then zero bytes up to a multiple of 8
     -   -  blocks           Arrow IPC streams one after the other, see `blocks`
 
 The salt makes headers unguessable: the search for a later record (see `segment`) cannot be misled
@@ -43,7 +44,7 @@ from crc32c import crc32c
 from engine.errors import DamagedRecord, InvalidEntry
 from engine.model.entry import CheckpointEntry, Entry
 from engine.wal.blocks import Buffer, check_rows, open_stream, with_rows, write_stream
-from engine.wal.entries import BlockName, Head, RowRange, pack_head, unpack_head
+from engine.wal.entries import BlockName, RecordHead, RowRange, pack_head, unpack_head
 from engine.wal.join import join_rows
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "SegmentHeader",
     "check_entry",
     "decode",
+    "decode_heads",
     "decode_without_rows",
     "encode",
     "encode_segment_header",
@@ -64,16 +66,17 @@ __all__ = [
     "parse_record_header",
     "parse_segment_header",
     "segment_seed",
+    "written_ns",
 ]
 
-VERSION = 1
+VERSION = 2
 RECORD_MAGIC = b"\xf7REC"
 SEGMENT_MAGIC = b"\xf7BHWAL\r\n"
 MAX_PAYLOAD_BYTES = 1 << 30
 
 _SEGMENT = struct.Struct("<8sII8sQ")
 _RECORD = struct.Struct("<4sIQII")
-_PAYLOAD = struct.Struct("<II")
+_PAYLOAD = struct.Struct("<IIq")
 SEGMENT_HEADER_BYTES = _SEGMENT.size
 RECORD_HEADER_BYTES = _RECORD.size
 
@@ -123,7 +126,9 @@ def parse_segment_header(data: bytes) -> SegmentHeader | None:
     return SegmentHeader(version, segment_seed(salt), first_sequence)
 
 
-def encode(first_sequence: int, entries: Sequence[Entry], seed: int = 0) -> list[Buffer]:
+def encode(
+    first_sequence: int, entries: Sequence[Entry], seed: int = 0, *, written_ns: int = 0
+) -> list[Buffer]:
     """Return a record as buffers for one vectored write.
 
     Rows of a large table are not copied when one entry holds them, and once when several do.
@@ -132,6 +137,7 @@ def encode(first_sequence: int, entries: Sequence[Entry], seed: int = 0) -> list
         first_sequence: of the first entry.
         entries: at least one.
         seed: of the segment's checksums.
+        written_ns: the wall clock.
 
     Raises:
         InvalidEntry: rows that are not laid out as `TableRows`, or a record past its limit.
@@ -143,7 +149,7 @@ def encode(first_sequence: int, entries: Sequence[Entry], seed: int = 0) -> list
         for block, stream in zip(blocks, streams, strict=True)
     ]
     head = pack_head(entries, ranges, names)
-    front = _PAYLOAD.pack(len(entries), len(head)) + head + bytes(-len(head) % 8)
+    front = _PAYLOAD.pack(len(entries), len(head), written_ns) + head + bytes(-len(head) % 8)
     body: list[Buffer] = [front]
     for stream in streams:
         body.extend(stream)
@@ -193,6 +199,12 @@ def entry_count(payload: bytes) -> int:
     return count
 
 
+def written_ns(payload: bytes) -> int:
+    """Return the wall clock of the commit of an intact payload."""
+    time_ns: int = _PAYLOAD.unpack_from(payload)[2]
+    return time_ns
+
+
 def decode(payload: bytes) -> list[Entry]:
     """Return the entries of a payload; their rows refer to its memory.
 
@@ -220,6 +232,32 @@ def decode_without_rows(payload: bytes) -> list[Entry]:
     return [entry for entry, _ in _read_head(payload)[0].entries]
 
 
+def decode_heads(payload: bytes) -> list[tuple[Entry, tuple[tuple[int, int, int], ...]]]:
+    """Return the entries of a payload without tables, each with what its tables are.
+
+    Returns:
+        Each entry's tables are (database id, table id, number of rows).
+
+    Raises:
+        DamagedRecord: the head is not what `encode` makes.
+    """
+    head = _read_head(payload)[0]
+    names = head.blocks
+    try:
+        return [
+            (
+                entry,
+                tuple(
+                    (names[r.block].database_id, names[r.block].table_id, r.stop - r.start)
+                    for r in ranges
+                ),
+            )
+            for entry, ranges in head.entries
+        ]
+    except IndexError as error:
+        raise DamagedRecord("a range names a block that is not there") from error
+
+
 def _record_header(first_sequence: int, body: Sequence[Buffer], seed: int) -> bytes:
     length = sum(map(len, body))
     if length > MAX_PAYLOAD_BYTES:
@@ -239,10 +277,10 @@ def _header_crc(front: bytes, back: bytes, seed: int) -> int:
     return crc32c(front + back, seed)
 
 
-def _read_head(payload: bytes) -> tuple[Head, int]:
+def _read_head(payload: bytes) -> tuple[RecordHead, int]:
     if len(payload) < _PAYLOAD.size:
         raise DamagedRecord("the payload is shorter than its own lengths")
-    count, length = _PAYLOAD.unpack_from(payload)
+    count, length, _ = _PAYLOAD.unpack_from(payload)
     end = _PAYLOAD.size + length
     blocks_start = end + -end % 8
     if blocks_start > len(payload) or any(payload[end:blocks_start]):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from engine.errors import CorruptLog, DamagedRecord
@@ -22,7 +23,7 @@ from engine.wal.repair import cut_tail, remove_empty
 from engine.wal.scan import Ending, EndingKind, RawRecord, SegmentReader
 from engine.wal.segment import SegmentFile
 
-__all__ = ["Recovered", "corrupt", "recover"]
+__all__ = ["Recovered", "corrupt", "recover", "segment_files"]
 
 _SEGMENT_NAME = re.compile(r"(\d{20})\.wal")
 _FIRST_SEQUENCE = 1
@@ -35,35 +36,43 @@ class Recovered:
     Args:
         files: oldest first; empty for a new log.
         progress: the fold of all entries.
+        sizes: bytes of each.
         seed: checksum seed of the last segment.
-        end: size of the last segment.
     """
 
     files: tuple[SegmentFile, ...]
+    sizes: tuple[int, ...]
     progress: Progress
     seed: int
-    end: int
 
 
-def recover(directory: Path, disk: Disk) -> Recovered:
+def recover(directory: Path, disk: Disk, checked_from: int = 0) -> Recovered:
     """Check every segment, repair the last one, and fold its entries.
+
+    Args:
+        directory: of the log.
+        disk: the calls that change the disk.
+        checked_from: of segments wholly below this sequence only the header is looked at.
 
     Raises:
         CorruptLog: something other than an unfinished last write is wrong; nothing was changed.
         OSError: the disk refused.
     """
-    files = _segment_files(directory)
-    expected = files[0].first_sequence if files else _FIRST_SEQUENCE
-    for file in files:
-        if file.first_sequence != expected:
-            raise _missing(file, expected)
-        if file is not files[-1]:
-            expected = _check_complete(file)
+    files = segment_files(directory)
+    sizes = []
+    for file, after in pairwise(files):
+        if after.first_sequence > checked_from:
+            expected, size = _check_complete(file)
+        else:
+            expected, size = _check_header(file, after)
+        if after.first_sequence != expected:
+            raise _missing(after, expected)
+        sizes.append(size)
     if files and not _repair_last(files, disk):
         files.pop()
     if not files:
-        return Recovered((), Progress(), 0, 0)
-    return _fold_last(files)
+        return Recovered((), (), Progress(), 0)
+    return _fold_last(files, sizes)
 
 
 def corrupt(path: Path, offset: int, reason: str) -> CorruptLog:
@@ -75,7 +84,8 @@ def corrupt(path: Path, offset: int, reason: str) -> CorruptLog:
     )
 
 
-def _segment_files(directory: Path) -> list[SegmentFile]:
+def segment_files(directory: Path) -> list[SegmentFile]:
+    """Return the segments in a directory, oldest first."""
     found = [(path, _SEGMENT_NAME.fullmatch(path.name)) for path in directory.iterdir()]
     files = [SegmentFile(path, int(match[1])) for path, match in found if match]
     return sorted(files, key=lambda file: file.first_sequence)
@@ -90,13 +100,21 @@ def _missing(file: SegmentFile, expected: int) -> CorruptLog:
     )
 
 
-def _check_complete(file: SegmentFile) -> int:
-    """Return the sequence after a segment that must be whole."""
+def _check_header(file: SegmentFile, after: SegmentFile) -> tuple[int, int]:
+    """Return the next sequence and the size of a segment that is taken to be whole."""
+    ending = SegmentReader(file).check_header()
+    if ending is not None:
+        raise corrupt(file.path, ending.offset, ending.reason)
+    return after.first_sequence, file.path.stat().st_size
+
+
+def _check_complete(file: SegmentFile) -> tuple[int, int]:
+    """Return the sequence after a segment that must be whole, and its size."""
     reader = SegmentReader(file)
     ending = _drain(reader)
     if ending.kind is not EndingKind.CLEAN:
         raise corrupt(file.path, ending.offset, f"{ending.reason}, and later segments follow")
-    return reader.next_sequence
+    return reader.next_sequence, ending.offset
 
 
 def _repair_last(files: Sequence[SegmentFile], disk: Disk) -> bool:
@@ -125,7 +143,7 @@ def _drain(reader: SegmentReader) -> Ending:
     return reader.ending
 
 
-def _fold_last(files: Sequence[SegmentFile]) -> Recovered:
+def _fold_last(files: Sequence[SegmentFile], sizes: Sequence[int]) -> Recovered:
     file = files[-1]
     reader = SegmentReader(file)
     progress = Progress()
@@ -138,7 +156,7 @@ def _fold_last(files: Sequence[SegmentFile]) -> Recovered:
         for sequence, entry in enumerate(entries, record.first_sequence):
             progress.apply(sequence, entry)
     end = 0 if reader.ending is None else reader.ending.offset
-    return Recovered(tuple(files), progress, reader.seed, end)
+    return Recovered(tuple(files), (*sizes[: len(files) - 1], end), progress, reader.seed)
 
 
 def _heads(file: SegmentFile, record: RawRecord) -> list[Entry]:

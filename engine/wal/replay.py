@@ -5,47 +5,98 @@ A trigger that lags reads its events from here; so does the server when it start
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from engine.errors import DamagedRecord, DiskFailed, LogDropped
 from engine.model.entry import Entry
-from engine.wal.record import decode
+from engine.wal.record import decode, decode_heads, written_ns
 from engine.wal.recovery import corrupt
 from engine.wal.scan import RawRecord, SegmentReader
 from engine.wal.segment import SegmentFile
+from engine.wal.shelf import Shelf
 
-__all__ = ["read_records"]
+__all__ = ["Head", "Read", "read_heads", "read_records"]
+
+T = TypeVar("T")
 
 
-def read_records(
-    files: Sequence[SegmentFile], start: int, end: int
-) -> Iterator[tuple[int, list[Entry]]]:
-    """Yield the first sequence and the entries of the records that touch [start, end).
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One record.
 
     Args:
-        files: adjoining segments, oldest first.
+        first: sequence of its first entry.
+        written_ns: the wall clock when it was committed; it may go back between records.
+        entries: at least one.
+    """
+
+    first: int
+    written_ns: int
+    entries: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One record without its rows.
+
+    Args:
+        first: sequence of its first entry.
+        written_ns: the wall clock when it was committed.
+        entries: each without tables, and what its tables are: database id, table id, rows.
+    """
+
+    first: int
+    written_ns: int
+    entries: Sequence[tuple[Entry, tuple[tuple[int, int, int], ...]]]
+
+
+def read_records(shelf: Shelf, start: int, end: int) -> Iterator[Read]:
+    """Yield the records that touch [start, end).
+
+    Args:
+        shelf: the segments.
         start: records that end before it are passed over.
         end: where a record begins, or the end of the log.
 
     Raises:
         CorruptLog: the files do not hold what they should.
-        LogDropped: a segment is not there any more.
+        LogDropped: the start, or a segment on the way, is not there any more.
         DiskFailed: the disk refused.
     """
-    for number, file in enumerate(files):
-        stop = files[number + 1].first_sequence if number + 1 < len(files) else end
-        if stop > start:
-            yield from _read_segment(file, start, stop)
+    return _read(shelf, start, end, lambda record, payload: Read(*record, decode(payload)))
 
 
-def _read_segment(file: SegmentFile, start: int, stop: int) -> Iterator[tuple[int, list[Entry]]]:
+def read_heads(shelf: Shelf, start: int, end: int) -> Iterator[Head]:
+    """Yield the records that touch [start, end) without their rows; else as `read_records`."""
+    return _read(shelf, start, end, lambda record, payload: Head(*record, decode_heads(payload)))
+
+
+def _read(
+    shelf: Shelf, start: int, end: int, made: Callable[[tuple[int, int], bytes], T]
+) -> Iterator[T]:
+    files = [file for file in shelf.files() if file.first_sequence < end]
+    if not files or start < files[0].first_sequence:
+        raise LogDropped(shelf.files()[0].first_sequence)
+    stops = [*(file.first_sequence for file in files[1:]), end]
+    return (
+        _made(file, record, made)
+        for file, stop in zip(files, stops, strict=True)
+        if stop > start
+        for record in _read_segment(shelf, file, start, stop)
+    )
+
+
+def _read_segment(shelf: Shelf, file: SegmentFile, start: int, stop: int) -> Iterator[RawRecord]:
     reader = SegmentReader(file)
     try:
-        for record in reader.records(stop):
+        for record in reader.records(stop, shelf.place(file, start)):
             if record.next_sequence > start:
-                yield record.first_sequence, _entries(file, record)
+                shelf.note(file, (record.first_sequence, record.offset))
+                yield record
     except FileNotFoundError as error:
-        raise LogDropped(f"entries from {file.first_sequence} on are no longer kept") from error
+        raise LogDropped(stop) from error
     except OSError as error:
         raise DiskFailed(f"cannot read the write-ahead log: {error}") from error
     if reader.next_sequence != stop:
@@ -53,8 +104,8 @@ def _read_segment(file: SegmentFile, start: int, stop: int) -> Iterator[tuple[in
         raise corrupt(file.path, offset, f"entry {reader.next_sequence} is missing")
 
 
-def _entries(file: SegmentFile, record: RawRecord) -> list[Entry]:
+def _made(file: SegmentFile, record: RawRecord, made: Callable[[tuple[int, int], bytes], T]) -> T:
     try:
-        return decode(record.payload)
+        return made((record.first_sequence, written_ns(record.payload)), record.payload)
     except DamagedRecord as error:
         raise corrupt(file.path, record.offset, str(error)) from error

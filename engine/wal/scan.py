@@ -85,8 +85,14 @@ class SegmentReader:
         ending = "not at its end" if self.ending is None else self.ending.kind.value
         return f"<reader of {self.file.path.name}: at {self.next_sequence}, {ending}>"
 
-    def records(self, limit: int | None = None) -> Iterator[RawRecord]:
+    def records(
+        self, limit: int | None = None, place: tuple[int, int] | None = None
+    ) -> Iterator[RawRecord]:
         """Yield the records that begin before sequence `limit`, checked but not decoded.
+
+        Args:
+            limit: None for all.
+            place: sequence and offset of the record to begin with; None for the first.
 
         Raises:
             OSError: the file cannot be read.
@@ -95,7 +101,7 @@ class SegmentReader:
             descriptor = file.fileno()
             size = os.fstat(descriptor).st_size
             self.ending = self._read_header(descriptor, size)
-            offset = SEGMENT_HEADER_BYTES
+            self.next_sequence, offset = place or (self.next_sequence, SEGMENT_HEADER_BYTES)
             while self.ending is None and (limit is None or self.next_sequence < limit):
                 if offset == size:
                     self.ending = Ending(EndingKind.CLEAN, offset)
@@ -107,6 +113,15 @@ class SegmentReader:
                 self.next_sequence = record.next_sequence
                 offset += RECORD_HEADER_BYTES + len(record.payload)
                 yield record
+
+    def check_header(self) -> Ending | None:
+        """Read the segment's header alone; return the ending if it is bad.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with self.file.path.open("rb", buffering=0) as file:
+            return self._read_header(file.fileno(), os.fstat(file.fileno()).st_size)
 
     def _read_header(self, descriptor: int, size: int) -> Ending | None:
         header = parse_segment_header(_read(descriptor, 0, SEGMENT_HEADER_BYTES))

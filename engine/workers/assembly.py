@@ -173,7 +173,7 @@ class SupervisorMaker:
             until,
         )
         if found is None:
-            raise LogDropped(f"the entries from {position} on are not in memory any more")
+            raise LogDropped(position + 1)  # not in memory any more
         tables = table_batches(found.tables, _namer(catalog))
         return LogSlice(found.end, tables, found.causes)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from engine.errors import EngineError
 from engine.model.catch_up import CatchUp, Turn, next_turn
-from engine.model.entry import Progress, Tick
+from engine.model.entry import Progress, Ticks
 from engine.model.event import ScheduledEvent
 from engine.model.trigger import CronSpec, EverySpec
 from engine.workers.inbox import Redriven, Work
@@ -82,7 +82,7 @@ class ScheduleInbox:
 
     def progress_after(self, work: Work) -> Progress | None:
         """Return the tick itself."""
-        return Tick(work.time_ns) if isinstance(work, ScheduledEvent) else None
+        return Ticks(work.time_ns) if isinstance(work, ScheduledEvent) else None
 
     def refuse(self, error: EngineError) -> None:
         """Do nothing: nobody waits for a tick."""

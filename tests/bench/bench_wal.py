@@ -128,8 +128,8 @@ def bench_replay(directory: Path, records: int) -> None:
     start = time.perf_counter()
     rows = sum(
         table.rows.num_rows
-        for _, entries in log.replay()
-        for item in entries
+        for read in log.read(1)
+        for item in read.entries
         if isinstance(item, WriteEntry)
         for table in item.tables
     )

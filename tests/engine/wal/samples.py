@@ -63,8 +63,8 @@ def replayed(log: Log, start: int = 0) -> list[tuple[int, Entry]]:
     """Every entry with its sequence."""
     return [
         (sequence, entry)
-        for first, entries in log.replay(start)
-        for sequence, entry in enumerate(entries, first)
+        for read in log.read(max(start, log.first_sequence))
+        for sequence, entry in enumerate(read.entries, read.first)
     ]
 
 

@@ -14,7 +14,7 @@ from engine.model.entry import (
     Run,
     RunEntry,
     TableRows,
-    Tick,
+    Ticks,
     WriteEntry,
 )
 from engine.model.schema import ColumnType
@@ -62,7 +62,8 @@ _spans = st.tuples(_ids, _ids)
 _positions = st.builds(Position, _ids, st.lists(_spans, max_size=3).map(tuple))
 _keys = st.builds(IdempotenceKey, _few_ids, st.integers(0, 50), st.integers(0, 50), _few_ids)
 
-_progress = st.none() | _positions | st.builds(Tick, _times_ns)
+_ticks = st.builds(Ticks, _times_ns, st.lists(_times_ns, max_size=3).map(tuple))
+_progress = st.none() | _positions | _ticks
 
 
 def _changes(tables: st.SearchStrategy[tuple[TableRows, ...]]) -> st.SearchStrategy[Entry]:
@@ -76,8 +77,8 @@ changes_without_rows = _changes(st.just(()))
 checkpoint_entries = st.builds(
     CheckpointEntry,
     st.dictionaries(_ids, _positions, max_size=3),
-    st.dictionaries(_ids, _times_ns, max_size=3),
-    st.dictionaries(_ids, _spans, max_size=3),
+    st.dictionaries(_ids, _ticks, max_size=3),
+    st.dictionaries(_ids, st.lists(_spans, max_size=2).map(tuple), max_size=3),
     st.lists(_keys, max_size=3).map(tuple),
 )
 log_entries = changes | checkpoint_entries

@@ -25,7 +25,7 @@ from engine.wal.segment import SegmentFile, SegmentWriter
 from tests.engine.wal.samples import FaultyDisk, filled, loads, segments, write
 
 PAYLOAD = RECORD_HEADER_BYTES
-HEAD = PAYLOAD + 8
+HEAD = PAYLOAD + 16
 
 
 def at_magic(record: RawRecord) -> int:
@@ -57,7 +57,7 @@ def at_head(record: RawRecord) -> int:
 
 
 def at_padding(record: RawRecord) -> int:
-    _, length = struct.unpack_from("<II", record.payload)
+    _, length, _ = struct.unpack_from("<IIq", record.payload)
     assert length % 8, "this record has no padding"
     return HEAD + int(length)
 
@@ -315,7 +315,7 @@ def test_record_that_is_no_record_though_its_checksums_are_right_is_named(tmp_pa
     (path,) = segments(tmp_path)
 
     def change(content: bytearray) -> None:
-        content[64] = 0x93
+        content[72] = 0x93
 
     resealed(path, change)
 

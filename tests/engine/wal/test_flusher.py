@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from engine.errors import Busy, DiskFailed, InvalidEntry, Stopping
-from engine.model.entry import Client, Entry, TableRows, WriteEntry
+from engine.model.entry import Client, Entry, IdempotenceKey, TableRows, WriteEntry
 from engine.wal.flusher import Committer, CommitterLimits
 from engine.wal.log import Log
 from tests.engine.wal.samples import GatedDisk, loads, plain, replayed, rows, write
@@ -266,6 +266,51 @@ def test_group_of_cancelled_entries_makes_no_record(bench: Bench, committer: Com
 
     assert committer.submit(write(2.0)).result(10) == 3
     assert committer.pending_bytes == 0
+
+
+def test_write_of_an_event_that_was_run_before_is_not_stored_twice(
+    bench: Bench, committer: Committer
+) -> None:
+    key, other = IdempotenceKey(1, 5, 9, 0), IdempotenceKey(1, 5, 9, 1)
+    first = committer.submit(write(1.0, key=key)).result(10)
+
+    again = committer.submit(write(1.0, key=key)).result(10)
+    second = committer.submit(write(2.0, key=other)).result(10)
+
+    assert (first, again, second) == (2, 3, 3)
+    assert loads(bench.log) == [1.0, 2.0]
+    assert committer.pending_bytes == 0
+
+
+def test_write_that_waits_while_its_event_is_run_again_is_stored_once(
+    bench: Bench, committer: Committer
+) -> None:
+    key = IdempotenceKey(1, 5, 9, 0)
+    bench.hold(committer)
+    futures = [committer.submit(write(1.0, key=key)) for _ in range(2)]
+    last = committer.submit(write(2.0))
+
+    bench.disk.open_gate()
+
+    assert [future.result(10) for future in (*futures, last)] == [3, 5, 4]
+    assert loads(bench.log) == [0.0, 1.0, 2.0]
+
+
+def test_write_of_an_event_that_could_not_be_stored_is_tried_again(
+    bench: Bench, committer: Committer
+) -> None:
+    key = IdempotenceKey(1, 5, 9, 0)
+    bench.hold(committer)
+    futures = [committer.submit(write(1.0, key=key)) for _ in range(2)]
+    bench.disk.fail = {"write": [FULL]}
+
+    bench.disk.open_gate()
+
+    for future in futures:
+        with pytest.raises(DiskFailed, match="free some space"):
+            future.result(10)
+    assert committer.submit(write(1.0, key=key)).result(10) == 3
+    assert loads(bench.log) == [0.0, 1.0]
 
 
 def test_entry_that_could_not_be_read_again_is_refused_alone(committer: Committer) -> None:

@@ -13,7 +13,7 @@ from engine.model.entry import (
     Position,
     Run,
     RunEntry,
-    Tick,
+    Ticks,
     WriteEntry,
 )
 from engine.model.entry import Progress as EntryProgress
@@ -47,10 +47,12 @@ def test_writes_of_clients_leave_no_trace_but_the_sequence() -> None:
 
 def test_last_position_and_last_tick_of_each_trigger_are_kept() -> None:
     progress = folded(
-        finished(1, Position(5)), finished(2, Tick(70)), finished(1, Position(9, ((12, 14),)))
+        finished(1, Position(5)), finished(2, Ticks(70)), finished(1, Position(9, ((12, 14),)))
     )
 
-    assert progress.checkpoint() == CheckpointEntry({1: Position(9, ((12, 14),))}, {2: 70}, {}, ())
+    assert progress.checkpoint() == CheckpointEntry(
+        {1: Position(9, ((12, 14),))}, {2: Ticks(70)}, {}, ()
+    )
 
 
 def test_keys_of_an_open_event_live_until_its_run_entry() -> None:
@@ -59,13 +61,13 @@ def test_keys_of_an_open_event_live_until_its_run_entry() -> None:
     progress = folded(sync_write(first), sync_write(other), sync_write(second))
 
     assert progress.checkpoint() == CheckpointEntry(
-        {}, {}, {1: (5, 9), 2: (5, 9)}, (first, second, other)
+        {}, {}, {1: ((5, 9),), 2: ((5, 9),)}, (first, second, other)
     )
     assert progress.has_key(first)
 
     progress.apply(4, finished(1, Position(9)))
 
-    assert progress.checkpoint() == CheckpointEntry({1: Position(9)}, {}, {2: (5, 9)}, (other,))
+    assert progress.checkpoint() == CheckpointEntry({1: Position(9)}, {}, {2: ((5, 9),)}, (other,))
     assert not progress.has_key(first)
 
 
@@ -73,7 +75,7 @@ def test_concurrent_runs_keep_the_keys_of_the_events_that_are_still_open() -> No
     early, late = IdempotenceKey(1, 5, 9, 0), IdempotenceKey(1, 9, 12, 0)
     progress = folded(sync_write(late), sync_write(early))
 
-    assert progress.checkpoint().open_events == {1: (5, 9)}
+    assert progress.open_ranges() == {1: ((5, 9), (9, 12))}
 
     progress.apply(3, finished(1, Position(5, ((9, 12),))))
 
@@ -82,20 +84,34 @@ def test_concurrent_runs_keep_the_keys_of_the_events_that_are_still_open() -> No
 
 def test_tick_ends_the_events_up_to_it() -> None:
     past, future = IdempotenceKey(1, 50, 50, 0), IdempotenceKey(1, 60, 60, 0)
-    progress = folded(sync_write(past), sync_write(future), finished(1, Tick(50)))
+    progress = folded(sync_write(past), sync_write(future), finished(1, Ticks(50)))
 
-    assert progress.checkpoint() == CheckpointEntry({}, {1: 50}, {1: (60, 60)}, (future,))
+    assert progress.checkpoint() == CheckpointEntry({}, {1: Ticks(50)}, {1: ((60, 60),)}, (future,))
 
 
-def test_run_without_progress_ends_the_events_of_its_trigger() -> None:
-    progress = folded(sync_write(IdempotenceKey(1, 5, 9, 0)), finished(1, None))
+def test_concurrent_ticks_keep_the_keys_of_those_that_are_still_open() -> None:
+    early, late = IdempotenceKey(1, 50, 50, 0), IdempotenceKey(1, 60, 60, 0)
+    progress = folded(sync_write(early), sync_write(late), finished(1, Ticks(40, (60,))))
 
-    assert progress.checkpoint() == EMPTY
+    assert progress.open_ranges() == {1: ((50, 50),)}
+    assert progress.checkpoint().ticks == {1: Ticks(40, (60,))}
+
+    progress.apply(4, finished(1, Ticks(60)))
+
+    assert progress.checkpoint() == CheckpointEntry({}, {1: Ticks(60)}, {}, ())
+
+
+def test_run_without_progress_leaves_the_open_events_of_its_trigger() -> None:
+    key = IdempotenceKey(1, 5, 9, 0)
+
+    progress = folded(sync_write(key), finished(1, None))
+
+    assert progress.has_key(key)
 
 
 def test_forgotten_trigger_leaves_nothing() -> None:
     progress = folded(
-        finished(1, Position(4)), finished(1, Tick(4)), sync_write(IdempotenceKey(1, 5, 9, 0))
+        finished(1, Position(4)), finished(1, Ticks(4)), sync_write(IdempotenceKey(1, 5, 9, 0))
     )
 
     progress.forget(1)

@@ -86,12 +86,12 @@ def test_damaged_payload_is_read_or_named_and_nothing_else(
 @given(st.binary(max_size=200))
 def test_garbage_is_named(garbage: bytes) -> None:
     with pytest.raises(DamagedRecord):
-        decode(struct.pack("<II", 1, len(garbage)) + garbage + bytes(-len(garbage) % 8))
+        decode(struct.pack("<IIq", 1, len(garbage), 0) + garbage + bytes(-len(garbage) % 8))
 
 
 def head_only(plain_head: object, count: int = 1) -> bytes:
     head = msgpack.packb(plain_head)
-    return struct.pack("<II", count, len(head)) + head + bytes(-len(head) % 8)
+    return struct.pack("<IIq", count, len(head), 0) + head + bytes(-len(head) % 8)
 
 
 GOOD_ENTRY = [0, None, 1, [], None, []]
@@ -117,7 +117,7 @@ GOOD_ENTRY = [0, None, 1, [], None, []]
         [[[0, None, 1, [], [1, 2, 3], []]], []],
         [[[0, None, 1, [], None, [[0, 0, 0, None]]]], []],
         [[[1, None, 1, [], None, []]], []],
-        [[[1, [1, "r"], 1, [], [2, 5], []]], []],
+        [[[1, [1, "r"], 1, [], [2, 5, []], []]], []],
         [[[1, [1, "r"], 1, [], [0, 5, [[1]]], []]], []],
         [[[2, [[1, 2]], [], [], []]], []],
         [[[2, [], [], [], [None]]], []],
@@ -135,9 +135,9 @@ def test_plain_head_is_read() -> None:
 def with_head(change: object) -> bytes:
     """A payload with two rows whose entry has been changed."""
     payload = payload_of([write(1.0, 2.0)])
-    _, length = struct.unpack_from("<II", payload)
-    plain_head = msgpack.unpackb(payload[8 : 8 + length])
-    stream = payload[8 + length + -length % 8 :]
+    _, length, _ = struct.unpack_from("<IIq", payload)
+    plain_head = msgpack.unpackb(payload[16 : 16 + length])
+    stream = payload[16 + length + -length % 8 :]
     plain_head[0][0][5] = change
     return head_only(plain_head) + stream
 
@@ -213,10 +213,10 @@ def test_rows_of_one_table_stand_in_one_block_whatever_their_columns() -> None:
         write(2.0),
     ]
     payload = payload_of(entries)
-    _, length = struct.unpack_from("<II", payload)
+    _, length, _ = struct.unpack_from("<IIq", payload)
 
-    blocks = msgpack.unpackb(payload[8 : 8 + length])[1]
-    with pa.ipc.open_stream(payload[8 + length + -length % 8 :]) as reader:
+    blocks = msgpack.unpackb(payload[16 : 16 + length])[1]
+    with pa.ipc.open_stream(payload[16 + length + -length % 8 :]) as reader:
         batch = reader.read_next_batch()
 
     assert len(blocks) == 1
@@ -334,11 +334,11 @@ def test_bytes_of_the_format_are_as_documented() -> None:
     first = bytes(encode(12, [WriteEntry(Client(), 1, (), None, ())], SEED)[0])
     payload = bytes(encode(12, [WriteEntry(Client(), 1, (), None, ())], SEED)[1])
 
-    assert header[:12] == bytes.fromhex("f7424857414c0d0a 01000000")
+    assert header[:12] == bytes.fromhex("f7424857414c0d0a 02000000")
     assert header[16:] == SALT + (12).to_bytes(8, "little")
     assert int.from_bytes(header[12:16], "little") == crc32c(header[:12] + header[16:])
     assert payload == bytes.fromhex(
-        "01000000 0a000000 9291960 0c001 90c090 90 000000000000".replace(" ", "")
+        "01000000 0a000000 0000000000000000 9291960 0c001 90c090 90 000000000000".replace(" ", "")
     )
     assert first[:4] == bytes.fromhex("f7524543")
     assert struct.unpack("<IQ", first[4:16]) == (len(payload), 12)

@@ -148,13 +148,13 @@ def test_file_of_zeros_is_torn(tmp_path: Path) -> None:
 def test_header_of_another_version_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.wal.record.VERSION", 2)
+    monkeypatch.setattr("engine.wal.record.VERSION", 3)
     writer = begun(tmp_path)
     writer.close()
 
     _, ending = read(writer)
 
-    assert ending == Ending(EndingKind.CORRUPT, 0, "the segment has format version 2, not 1")
+    assert ending == Ending(EndingKind.CORRUPT, 0, "the segment has format version 3, not 2")
 
 
 def test_renamed_segment_is_corrupt(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.ingest.internal import DeadLetter
-from engine.model.entry import Tick
+from engine.model.entry import Ticks
 from engine.model.event import ScheduledEvent
 from engine.model.trigger import CatchUp, EverySpec
 from engine.workers.inbox import Redriven
@@ -30,7 +30,7 @@ def take_all(inbox: ScheduleInbox) -> list[int]:
     ticks = []
     while (event := inbox.take()) is not None:
         assert isinstance(event, ScheduledEvent)
-        assert inbox.progress_after(event) == Tick(event.time_ns)
+        assert inbox.progress_after(event) == Ticks(event.time_ns)
         ticks.append(event.time_ns // SECOND_NS)
         inbox.done(event)
     return ticks
