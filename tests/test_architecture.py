@@ -44,6 +44,8 @@ PURE = {
     "engine.catalog.commands",
     "engine.catalog.codec",
     "engine.catalog.change_codec",
+    "engine.catalog.deletion",
+    "engine.catalog.filing",
     "engine.catalog.fold",
     "engine.catalog.parts",
     "engine.catalog.trigger_codec",

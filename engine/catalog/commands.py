@@ -3,6 +3,7 @@
 Each function here returns a decision for `CatalogStore.update`, which calls it with the newest
 catalog; nothing can come between the check and the commit. `create_missing` takes the catalog
 itself, so that the write path can check its lines against the same catalog in one decision.
+Decisions about deletion and about files have modules of their own.
 Pure; may be called from any thread.
 """
 
@@ -21,9 +22,18 @@ from engine.catalog.change import (
     EnableTrigger,
     SetRetention,
 )
+from engine.catalog.deletion import (
+    HardDelete,
+    delete_database,
+    delete_table,
+    parse_hard_delete,
+    purge_due,
+)
+from engine.catalog.filing import add_files, replace_files, set_persisted
 from engine.catalog.missing import DEFAULT_LIMITS, CatalogLimits, create_missing
 from engine.catalog.state import Catalog, Database
 from engine.errors import (
+    AlreadyDeleted,
     AlreadyExists,
     InternalDatabase,
     InvalidParameter,
@@ -50,14 +60,22 @@ from engine.model.trigger import (
 
 __all__ = [
     "CatalogLimits",
+    "HardDelete",
     "NewTrigger",
+    "add_files",
     "create_database",
     "create_missing",
     "create_table",
     "create_trigger",
+    "delete_database",
+    "delete_table",
     "delete_trigger",
     "disable_trigger",
     "enable_trigger",
+    "parse_hard_delete",
+    "purge_due",
+    "replace_files",
+    "set_persisted",
     "set_retention",
 ]
 
@@ -85,7 +103,7 @@ def create_database(name: str, retention_ns: int | None = None) -> Decide:
     def decide(catalog: Catalog) -> Sequence[Change]:
         check_database_name(name)
         _check_retention(retention_ns)
-        if name in catalog.databases:
+        if name in catalog.databases or catalog.trashed_named(name) is not None:
             raise AlreadyExists
         return [CreateDatabase(catalog.next_id, name, retention_ns)]
 
@@ -96,13 +114,16 @@ def set_retention(name: str, retention_ns: int | None) -> Decide:
     """Decide to change how long a database keeps rows; None for ever.
 
     Raises (the decision):
-        NotFound, InternalDatabase; InvalidParameter for a retention that is not > 0.
+        NotFound, AlreadyDeleted, InternalDatabase; InvalidParameter for a retention that is
+        not > 0.
     """
 
     def decide(catalog: Catalog) -> Sequence[Change]:
         _refuse_internal(name)
         _check_retention(retention_ns)
         database = catalog.databases.get(name)
+        if database is None and catalog.trashed_named(name) is not None:
+            raise AlreadyDeleted(name)
         if database is None:
             raise NotFound(name)
         if database.retention_ns == retention_ns:
@@ -122,7 +143,7 @@ def create_table(
 
     Raises (the decision):
         AlreadyExists for the table; InvalidDatabaseName; InvalidParameter for a name or column
-        that cannot be; LimitExceeded.
+        that cannot be; LimitExceeded; SoftDeletedDatabase, AlreadyDeleted for names in the trash.
     """
 
     def decide(catalog: Catalog) -> Sequence[Change]:

@@ -11,12 +11,18 @@ Pure; may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.catalog.change import AddColumns, Change, CreateDatabase, CreateTable
 from engine.catalog.state import Catalog, Table
-from engine.errors import InternalDatabase, InvalidParameter, LimitExceeded
+from engine.errors import (
+    AlreadyDeleted,
+    InternalDatabase,
+    InvalidParameter,
+    LimitExceeded,
+    SoftDeletedDatabase,
+)
 from engine.model.names import INTERNAL_DATABASE
 from engine.model.schema import TIME, Column, TableSchema
 
@@ -87,10 +93,12 @@ def create_missing(
         LimitExceeded: too many tables, or columns in one table.
         InvalidParameter: a column has another type already, or its name is reserved.
         InternalDatabase: nobody writes there.
+        SoftDeletedDatabase, AlreadyDeleted: it is the name of a database or table in the trash.
     """
     if database_name == INTERNAL_DATABASE:
         raise InternalDatabase
     database = catalog.databases.get(database_name)
+    _refuse_deleted(catalog, database_name, tables)
     changes: list[Change] = []
     next_id = catalog.next_id
     if database is None:
@@ -110,6 +118,17 @@ def create_missing(
         next_id += 1
         table_count += 1
     return changes
+
+
+def _refuse_deleted(catalog: Catalog, database_name: str, tables: Iterable[str]) -> None:
+    database = catalog.databases.get(database_name)
+    if database is None:
+        if catalog.trashed_named(database_name) is not None:
+            raise SoftDeletedDatabase(database_name)
+        return
+    for name in tables:
+        if name not in database.tables and catalog.trashed_named(name, database.id) is not None:
+            raise AlreadyDeleted(name)
 
 
 def _added_columns(

@@ -27,6 +27,7 @@ from engine.errors.fault import (
 from engine.errors.plugin import PluginFailed, PluginFileError, RunTimedOut, TriggerDown, WorkerDied
 from engine.errors.roots import EngineError, EngineFault, PluginError, ProtocolFault, UserError
 from engine.errors.user import (
+    AlreadyDeleted,
     AlreadyExists,
     DatabaseNotFound,
     DeadLetterNotOpen,
@@ -42,6 +43,7 @@ from engine.errors.user import (
     QueryRejected,
     QueryTooLarge,
     QueryUnsupported,
+    SoftDeletedDatabase,
     TriggerDatabaseNotFound,
     TriggerNotRunning,
     TriggerRunning,
@@ -49,6 +51,7 @@ from engine.errors.user import (
 )
 
 __all__ = [
+    "AlreadyDeleted",
     "AlreadyExists",
     "Busy",
     "CatalogConflict",
@@ -84,6 +87,7 @@ __all__ = [
     "QueryTooLarge",
     "QueryUnsupported",
     "RunTimedOut",
+    "SoftDeletedDatabase",
     "Stopping",
     "TriggerDatabaseNotFound",
     "TriggerDown",

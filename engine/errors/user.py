@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.errors.roots import UserError
 
 __all__ = [
+    "AlreadyDeleted",
     "AlreadyExists",
     "DatabaseNotFound",
     "EmptyWrite",
@@ -19,6 +20,7 @@ __all__ = [
     "QueryRejected",
     "QueryTooLarge",
     "QueryUnsupported",
+    "SoftDeletedDatabase",
     "TriggerDatabaseNotFound",
     "TriggerRunning",
     "UnknownEndpoint",
@@ -110,14 +112,38 @@ class AlreadyExists(UserError):
         super().__init__(detail)
 
 
+class AlreadyDeleted(UserError):
+    """A database or table is in the trash, where nothing changes but when it is removed."""
+
+    code = "already_deleted"
+    http_status = 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"attempted to modify resource that was already deleted: {name}")
+        self.name = name
+
+
+class SoftDeletedDatabase(UserError):
+    """A write goes to a database in the trash."""
+
+    code = "soft_deleted_database"
+    http_status = 400
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"cannot write to soft-deleted database '{name}' - it is marked for deletion"
+        )
+        self.name = name
+
+
 class InternalDatabase(UserError):
     """The `_internal` database cannot be changed by users."""
 
     code = "internal_database"
     http_status = 500  # as InfluxDB 3 Core answers
 
-    def __init__(self) -> None:
-        super().__init__("cannot modify internal db")
+    def __init__(self, verb: str = "modify") -> None:
+        super().__init__(f"cannot {verb} internal db")
 
 
 class TriggerRunning(UserError):
