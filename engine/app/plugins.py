@@ -15,7 +15,7 @@ from engine.cache import GlobalCache
 from engine.catalog.commands import disable_trigger
 from engine.clock import SystemClock
 from engine.config import Config
-from engine.errors import EngineError, UserError
+from engine.errors import UserError
 from engine.ingest.history import RunHistory
 from engine.ingest.internal import DEAD_LETTERS, RUNS
 from engine.ingest.transaction import PluginWriter
@@ -26,7 +26,7 @@ from engine.plugins.fetch import Repository
 from engine.plugins.installer import Installer
 from engine.plugins.source import PluginFolder
 from engine.plugins.upload import Uploads
-from engine.query.executor import Limits
+from engine.query.snapshot import Limits
 from engine.query.history_tables import DEAD_LETTER_COLUMNS, RUN_COLUMNS, internal_provider
 from engine.query.plugin_files import plugin_files
 from engine.query.server_tables import Node, node_table
@@ -178,14 +178,12 @@ class PluginServices:
         self.registry.announce_due(trigger_id, due_ns)
 
     def _persist_disabled(self, trigger: Trigger) -> None:
-        self.scheduler.remove(trigger.id)
         try:
             database = self._state.catalog.catalog.database_by_id(trigger.database_id)
             self._state.catalog.update(disable_trigger(database.name, trigger.name))
         except UserError:
             log.info("trigger was deleted meanwhile", extra={"trigger": trigger.name})
-        except EngineError:
-            log.exception("trigger could not be disabled", extra={"trigger": trigger.name})
+        self.scheduler.remove(trigger.id)
 
 
 def _system_tables(ring: LogRing, state: DurableState, clock: SystemClock) -> SystemTables:

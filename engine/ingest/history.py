@@ -49,6 +49,7 @@ class RunHistory(Service):
                 self._condition.wait_for(lambda: self._waiting or self.is_stopping)
             self._stop_requested.wait(_INTERVAL_S)
             self._flush()
+        self._flush()  # what was added while the last were being written
 
     def wake(self) -> None:
         """Interrupt the wait for records."""

@@ -150,10 +150,12 @@ class Crashed:
     Args:
         reason: in words, as `killed by SIGSEGV` or `exited with status 3`.
         stderr: the last lines that the process wrote.
+        is_shared: whether other events were in the process, so that this one need not be to blame.
     """
 
     reason: str
     stderr: str
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,8 @@ from typing import Protocol, TypeVar
 
 from engine.cache import Mirror
 from engine.errors import ProtocolFault
-from engine.model.event import (
-    Crashed,
-    Failed,
-    Outcome,
-    ProtocolBroken,
-    TimedOut,
-)
+from engine.faultpoint import reach
+from engine.model.event import Crashed, Failed, Outcome, ProtocolBroken, TimedOut
 from engine.workers.callbacks import Callbacks, Reply, RunContext
 from engine.workers.lane import Lane, NotTaken, Wake
 from engine.workers.nudge import Nudge
@@ -143,6 +138,7 @@ class Conversation:
         """
         try:
             self._lane.send(event)
+            reach("run.event_sent")
             return self._serve(context, time.monotonic() + self._limits.run_s)
         except _Ended:
             return Crashed(self._ending(), self._process.last_words())
@@ -206,6 +202,7 @@ class Conversation:
             message = self._next(deadline_s)
             match message:
                 case wire.Result(fault, response):
+                    reach("run.result_received")
                     if fault is not None:
                         return self._failure(fault.message, fault.traceback)
                     return output.succeeded(response)
@@ -216,6 +213,7 @@ class Conversation:
                 case _ if isinstance(message, _CALLS):
                     reply = self._callbacks.start(message, context)
                     self._lane.send(self._await(reply, deadline_s))
+                    reach("run.call_answered")
 
     def _failure(self, message: str, traceback: str) -> Failed:
         if self._is_cancelled:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from engine.workers.generation import LaneEnd, Worker
+from engine.workers.solitude import Solitude
 from engine.workers.spawn import Spawner
 
 __all__ = ["Crew"]
@@ -28,6 +29,7 @@ class Crew:
         self._now_ns = now_ns
         self._condition = threading.Condition()
         self._offers: dict[int, Worker] = {}
+        self.solitude = Solitude(self._nudge_all)
 
     def board(self, lane: int) -> Worker | None:
         """Return a worker at rest for a lane; the first lane's thread starts the process.
@@ -103,6 +105,11 @@ class Crew:
         except BaseException:
             worker.end()
             raise
+
+    def _nudge_all(self) -> None:
+        if len(self._ends) > 1:
+            for end in self._ends:
+                end.nudge.signal()
 
     def _is_stopping(self, lane: int) -> bool:
         return self._ends[lane].is_stopping()

@@ -44,7 +44,9 @@ class LaneEnd:
 
 
 class Generation:
-    """A process from its start until the last lane has left it; `_lock` guards the count.
+    """A process from its start until the last lane has left it.
+
+    `_lock` guards the count and what is loaded.
 
     It is outdated when the packages or the plugin's folder have changed since it was started.
     """
@@ -74,6 +76,19 @@ class Generation:
     def note_code_changed(self) -> None:
         """Have all lanes change over to a fresh process."""
         self._has_code_changed = True
+
+    def adopt(self, source: Source) -> bool:
+        """Ask to run a version of the plugin; return whether the process may.
+
+        A folder is imported once a process, so all lanes run the version that the first one asked
+        for; who wants another needs a fresh process.
+        """
+        with self._lock:
+            is_same = self.loaded is None or self.loaded.version == source.version
+            if source.folder is not None and not is_same:
+                return False
+            self.loaded = source
+            return True
 
     @property
     def has_one_lane(self) -> bool:
@@ -130,7 +145,6 @@ class Worker:
     def load(self, source: Source) -> None:
         """Tell the worker which plugin to run from now on."""
         self.conversation.load(Load(source.name, source.text, source.folder))
-        self.generation.loaded = source
 
     def retire(self, within_s: float, *, is_first: bool) -> None:
         """Have `end` do no more than leave: other lanes may finish what they run."""

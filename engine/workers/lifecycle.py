@@ -10,7 +10,9 @@ one action whose result is the next happening:
 
 The event in hand stays with the supervisor until it is committed or given up, so order holds.
 A run that fails follows the trigger's error behavior. A run whose worker *died* is delivered
-again whatever that is, up to a limit of deaths of this one event; a request is never repeated.
+again whatever that is, up to a limit of deaths of this one event; a request is never repeated. When
+several events were in the process that died, nobody knows whose fault it was: the death is not
+counted, and `engine.workers.solitude` sees to it that each of them is run alone.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ from engine.workers.moves import (
     CommitFailed,
     CommitRefused,
     Committed,
+    Disable,
+    Disabled,
+    DisableFailed,
     Displaced,
     Effect,
     End,
@@ -36,7 +41,6 @@ from engine.workers.moves import (
     KillWorker,
     Pause,
     PauseOver,
-    PersistDisabled,
     Phase,
     Policy,
     Ran,
@@ -76,14 +80,14 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
         case Displaced():
             return _proceed(replace(state, has_worker=False), KillWorker())
         case WorkArrived():
-            return _proceed(replace(state, has_event=True, failures=0, deaths=0))
+            return _proceed(_fresh(replace(state, has_event=True)))
         case CodeChanged():
             changed = replace(state, phase=Phase.STARTING, has_worker=False)
             return Step(changed, (KillWorker(),), Spawn())
         case Ran(outcome):
             return _ran(state, outcome, policy)
         case Committed():
-            return _proceed(replace(state, has_event=False, failures=0, deaths=0, crashes=0))
+            return _proceed(_fresh(replace(state, has_event=False, crashes=0)))
         case CommitRefused(reason, code):
             return _failed(state, Failed(reason, "", code), reason, policy)
         case CommitFailed(reason) if policy.is_request:
@@ -92,13 +96,26 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
             attempt = state.failures + 1
             pausing = replace(state, phase=Phase.PAUSING, failures=attempt)
             return Step(pausing, (RecordError(reason),), Pause(attempt + 1))
+        case Disabled():
+            return Step(replace(state, phase=Phase.ENDED), (), End())
+        case DisableFailed(reason):
+            crashes = state.crashes + 1
+            pausing = replace(state, phase=Phase.PAUSING, crashes=crashes)
+            text = f"the trigger could not be disabled and will be: {reason}"
+            return Step(pausing, (RecordError(text),), Pause(crashes + 1))
         case PauseOver():
             return _proceed(state)
         case _:
             assert_never(happening)
 
 
+def _fresh(state: State) -> State:
+    return replace(state, failures=0, deaths=0, shared_deaths=0)
+
+
 def _proceed(state: State, *effects: Effect) -> Step:
+    if state.is_disabling:
+        return Step(replace(state, phase=Phase.PAUSING, has_worker=False), effects, Disable())
     if not state.has_worker:
         return Step(replace(state, phase=Phase.STARTING), effects, Spawn())
     if state.has_event:
@@ -141,6 +158,8 @@ def _ran(state: State, outcome: Outcome, policy: Policy) -> Step:
         case ProtocolBroken(reason):
             text = f"worker broke the protocol and was stopped: {reason}"
             return _killed(state, outcome, text, policy)
+        case Crashed(reason, stderr, is_shared=True) if not policy.is_request:
+            return _died_with_others(state, _with_details(f"worker {reason}", stderr))
         case Crashed(reason, stderr):
             return _died(state, outcome, _with_details(f"worker {reason}", stderr), policy)
         case _:
@@ -168,7 +187,7 @@ def _failed(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
         return _pass_over(state, (record,))
     if failures >= policy.max_attempts:
         text_of_end = f"event given up after {_times(failures, 'attempt')}"
-        given_up = GivenUp(outcome, text, failures + state.deaths)
+        given_up = GivenUp(outcome, text, state.runs + 1)
         return _pass_over(state, (record, RecordError(text_of_end)), given_up)
     pausing = replace(state, phase=Phase.PAUSING, failures=failures)
     return Step(pausing, (record,), Pause(failures + 1))
@@ -185,8 +204,21 @@ def _died(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
     record = RecordError(f"event given up: it ended the worker {_times(counted.deaths, 'time')}")
     if policy.error_behavior is ErrorBehavior.DISABLE:
         return _disable(counted, (*effects, record))
-    given_up = GivenUp(outcome, text, counted.deaths + counted.failures)
+    given_up = GivenUp(outcome, text, counted.runs)
     return _pass_over(counted, (*effects, record), given_up)
+
+
+def _died_with_others(state: State, text: str) -> Step:
+    crashes = state.crashes + 1
+    pausing = replace(
+        state,
+        phase=Phase.PAUSING,
+        has_worker=False,
+        shared_deaths=state.shared_deaths + 1,
+        crashes=crashes,
+    )
+    why = f"{text}\nother events were in the same process; each is run alone now"
+    return Step(pausing, (RecordError(why), KillWorker()), Pause(crashes))
 
 
 def _times(count: int, what: str) -> str:
@@ -198,6 +230,8 @@ def _pass_over(state: State, effects: tuple[Effect, ...], given_up: GivenUp | No
 
 
 def _disable(state: State, effects: tuple[Effect, ...]) -> Step:
-    ended = replace(state, phase=Phase.ENDED, has_worker=False, has_event=False)
-    disabled = RecordError("trigger disabled because of the error above")
-    return Step(ended, (*effects, disabled, PersistDisabled(), KillWorker()), End())
+    disabling = replace(
+        state, phase=Phase.PAUSING, has_worker=False, has_event=False, is_disabling=True
+    )
+    record = RecordError("trigger disabled because of the error above")
+    return Step(disabling, (*effects, record, KillWorker()), Disable())

@@ -10,6 +10,24 @@ from enum import Enum
 
 from engine.model.event import Outcome, Succeeded
 from engine.model.trigger import ErrorBehavior
+from engine.workers.happenings import (
+    CodeChanged,
+    CommitFailed,
+    CommitRefused,
+    Committed,
+    Disabled,
+    DisableFailed,
+    Displaced,
+    Happening,
+    PauseOver,
+    Ran,
+    Started,
+    StartFailed,
+    Unwanted,
+    Wanted,
+    WorkArrived,
+    WorkerLost,
+)
 
 __all__ = [
     "Action",
@@ -19,6 +37,9 @@ __all__ = [
     "CommitFailed",
     "CommitRefused",
     "Committed",
+    "Disable",
+    "DisableFailed",
+    "Disabled",
     "Displaced",
     "Effect",
     "End",
@@ -28,7 +49,6 @@ __all__ = [
     "KillWorker",
     "Pause",
     "PauseOver",
-    "PersistDisabled",
     "Phase",
     "Policy",
     "Ran",
@@ -85,8 +105,10 @@ class State:
         has_worker: a process is up and has said hello.
         has_event: an event is in hand.
         failures: failed runs of the event in hand.
-        deaths: of the worker over the event in hand.
+        deaths: of the worker over the event in hand, when no other was in the process.
+        shared_deaths: when there were others, so that it need not be to blame.
         crashes: ends of the worker in a row without a finished event.
+        is_disabling: the trigger runs nothing more, and the catalog is yet to say so.
     """
 
     phase: Phase = Phase.STARTING
@@ -94,104 +116,14 @@ class State:
     has_event: bool = False
     failures: int = 0
     deaths: int = 0
+    shared_deaths: int = 0
     crashes: int = 0
+    is_disabling: bool = False
 
-
-# --- what can happen
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The trigger is enabled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unwanted:
-    """The trigger is disabled or deleted, or the server stops."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The worker has said that it is ready."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartFailed:
-    """The worker did not come up."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLost:
-    """The worker ended between two events, after `uptime_was_stable` or not."""
-
-    reason: str
-    uptime_was_stable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Displaced:
-    """The worker was stopped because of another lane; what was in hand is not to blame."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkArrived:
-    """An event is in hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class CodeChanged:
-    """The plugin's folder or the packages changed: only a fresh worker can import them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """A run has ended."""
-
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The run's rows and the trigger's progress are durable."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitRefused:
-    """A line that the run wrote is not acceptable."""
-
-    reason: str
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class CommitFailed:
-    """The log did not take the run; the plugin is not to blame."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class PauseOver:
-    """The time to wait has passed."""
-
-
-Happening = (
-    Wanted
-    | Unwanted
-    | Started
-    | StartFailed
-    | WorkerLost
-    | Displaced
-    | WorkArrived
-    | CodeChanged
-    | Ran
-    | Committed
-    | CommitRefused
-    | CommitFailed
-    | PauseOver
-)
+    @property
+    def runs(self) -> int:
+        """Runs of the event in hand that have ended without a commit."""
+        return self.failures + self.deaths + self.shared_deaths
 
 
 # --- what to do at once
@@ -223,12 +155,7 @@ class RefuseWaiting:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PersistDisabled:
-    """Disable the trigger in the catalog."""
-
-
-Effect = RecordError | KillWorker | GiveUpEvent | RefuseWaiting | PersistDisabled
+Effect = RecordError | KillWorker | GiveUpEvent | RefuseWaiting
 
 
 # --- what to do next
@@ -271,6 +198,11 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Disable:
+    """Disable the trigger in the catalog; answers Disabled or DisableFailed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Wait for the delay that belongs to this many attempts.
 
@@ -285,7 +217,7 @@ class End:
     """Leave the loop."""
 
 
-Action = Spawn | AwaitWork | RunEvent | Commit | Pause | End
+Action = Spawn | AwaitWork | RunEvent | Commit | Disable | Pause | End
 
 
 @dataclass(frozen=True, slots=True)

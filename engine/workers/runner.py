@@ -7,26 +7,25 @@ with it there are several, each in a thread of its own, that share process, inbo
 
 from __future__ import annotations
 
-import os
 import random
 import time
-import uuid
+from dataclasses import replace
 from typing import assert_never
 
-from engine.errors import EngineError, TriggerDown, UserError, WorkerDied
+from engine.errors import EngineError, TriggerDown, WorkerDied
+from engine.faultpoint import reach
 from engine.ingest.transaction import RunIdentity
-from engine.model.entry import Run
-from engine.model.event import Crashed, Failed, Outcome, Succeeded, WalEvent
+from engine.model.event import Crashed, Failed, Outcome, Succeeded
 from engine.plugins.source import Source
 from engine.workers import moves
 from engine.workers.assignment import Assignment, Shared
 from engine.workers.backoff import STABLE_AFTER_S, delay_s
+from engine.workers.bookkeeper import Bookkeeper
 from engine.workers.callbacks import RunContext
 from engine.workers.conversation import GreetingFailed, StopAsked
 from engine.workers.crew import Crew
 from engine.workers.generation import LaneEnd, Worker
 from engine.workers.inbox import Inbox, PendingRequest, Redriven, Work
-from engine.workers.ledger import SUCCEEDED, Ledger, error_code, event_of
 from engine.workers.lifecycle import step
 from engine.workers.redrives import policy_for
 from engine.workers.runs import error_of, event_range
@@ -58,12 +57,11 @@ class Runner:
         self._end = end
         self._log = trigger_log
         self._shared = shared
-        self._ledger = Ledger(assignment.trigger, assignment.database, shared.clock)
+        self._books = Bookkeeper(assignment, inbox, trigger_log, shared)
         self._state = moves.State()
         self._worker: Worker | None = None
         self._loaded: Source | None = None
         self._work: Work | None = None
-        self._identity: RunIdentity | None = None
 
     @property
     def worker_pid(self) -> int | None:
@@ -97,6 +95,7 @@ class Runner:
         finally:
             self._abandon(TriggerDown())
             self._drop_worker()
+            self._crew.solitude.leave(self._lane)
 
     def _perform(self, action: moves.Action) -> moves.Happening:
         match action:
@@ -108,6 +107,8 @@ class Runner:
                 return self._run_event()
             case moves.Commit(result, given_up):
                 return self._commit(result, given_up)
+            case moves.Disable():
+                return self._books.disable()
             case moves.Pause(attempt):
                 return self._pause(attempt)
             case moves.End():
@@ -127,8 +128,6 @@ class Runner:
                 self._inbox.refuse(WorkerDied(reason))
             case moves.RefuseWaiting():
                 pass  # the first lane may have started another process already
-            case moves.PersistDisabled():
-                self._shared.persist_disabled(self._assignment.trigger)
             case _:
                 assert_never(effect)
 
@@ -152,6 +151,7 @@ class Runner:
                 return moves.Unwanted()
             self._work = self._inbox.take()
             if self._work is not None:
+                reach("run.event_taken")
                 return moves.WorkArrived()
             if self._crew.has_fresh(self._lane, worker):
                 return self._change_over(worker)
@@ -166,78 +166,74 @@ class Runner:
         return moves.WorkerLost(ending, is_stable)
 
     def _run_event(self) -> moves.Happening:
-        worker, work = self._expect_worker(), self._expect_work()
-        if self._crew.has_fresh(self._lane, worker):
-            return self._change_over(worker)
+        worker = self._expect_worker()
+        while True:
+            self._end.nudge.clear()
+            if self._end.is_stopping():
+                return moves.Unwanted()
+            if self._crew.has_fresh(self._lane, worker):
+                return self._change_over(worker)
+            if self._crew.solitude.enter(self._lane):
+                break
+            ending = worker.conversation.rest()
+            if ending is not None:
+                return self._lost(worker, ending)
+        happening = self._run_now(worker, self._expect_work())
+        if isinstance(happening, moves.Ran):
+            return self._released(happening)
+        self._crew.solitude.interrupt(self._lane)
+        return happening
+
+    def _released(self, ran: moves.Ran) -> moves.Ran:
+        """Leave the process to others, or find out whether others were in it when it died."""
+        if not isinstance(ran.outcome, Crashed):
+            self._crew.solitude.leave(self._lane)
+            return ran
+        is_shared = self._crew.solitude.die(self._lane)
+        return moves.Ran(replace(ran.outcome, is_shared=is_shared))
+
+    def _run_now(self, worker: Worker, work: Work) -> moves.Happening:
         try:
             source = self._assignment.code.current()
         except EngineError as error:
             return moves.Ran(Failed(str(error), ""))
-        if self._is_stale(source):
+        if not worker.generation.adopt(source):
             self._crew.renew(worker)
             return self._change_over(worker)
-        identity = self._begin(work)
-        answer = work.sink if isinstance(work, PendingRequest) else None
+        identity = self._books.begin(work, self._state.runs + 1, worker.generation.meter)
         try:
-            self._load(worker, source)
-            message = self._shared.encoder.message(identity.run.run_id, work)
-            outcome = worker.conversation.run(
-                message, RunContext(identity, event_range(work), answer)
-            )
+            outcome = self._converse(worker, source, work, identity)
         except StopAsked:
             return moves.Unwanted()
         except EngineError as error:
             outcome = Crashed(str(error), worker.process.last_words())
-        return self._after(worker, outcome)
-
-    def _begin(self, work: Work) -> RunIdentity:
-        identity = self._identity = self._identify(work)
-        attempts = self._state.failures + self._state.deaths + 1
-        meter = self._expect_worker().generation.meter
-        self._ledger.begin(work, identity.run.run_id, attempts, meter)
-        self._log.run_started(work, identity.run.run_id)
-        return identity
-
-    def _after(self, worker: Worker, outcome: Outcome) -> moves.Happening:
         if isinstance(outcome, Crashed) and worker.generation.was_stopped:
             return moves.Displaced()
-        duration_ns = self._ledger.end()
-        if isinstance(outcome, Succeeded):
-            self._log.run_finished(duration_ns)
-        else:
-            self._note_run(type(outcome).__name__.lower(), error_code(outcome))
+        self._books.ended(outcome)
         return moves.Ran(outcome)
 
+    def _converse(
+        self, worker: Worker, source: Source, work: Work, identity: RunIdentity
+    ) -> Outcome:
+        answer = work.sink if isinstance(work, PendingRequest) else None
+        if self._loaded is None or self._loaded.version != source.version:
+            worker.load(source)
+            self._loaded = source
+        message = self._shared.encoder.message(identity.run.run_id, work)
+        reach("run.event_encoded")
+        return worker.conversation.run(message, RunContext(identity, event_range(work), answer))
+
     def _commit(self, result: Succeeded | None, given_up: moves.GivenUp | None) -> moves.Happening:
-        work = self._expect_work()
-        lines = result.lines if result is not None else ()
-        identity = self._identity or self._identify(work)
-        letter = self._ledger.letter_after(work, given_up, has_succeeded=result is not None)
-        extra = () if letter is None else (self._shared.internal.dead_letters([letter]),)
         try:
-            progress = self._inbox.progress_after(work)
-            rows = self._shared.writer.commit_run(identity, lines, progress, extra)
-        except UserError as error:
-            self._note_run("refused", error.code)
-            return moves.CommitRefused(str(error), error.code)
+            happening = self._books.commit(self._expect_work(), result, given_up)
         except EngineError as error:
             if self._end.is_stopping():
                 return moves.Unwanted()
             return moves.CommitFailed(f"the run could not be committed: {error}")
-        if result is not None:
-            self._note_run(SUCCEEDED, None, rows)
-        if letter is not None:
-            self._log.letter_kept(letter)
-        self._inbox.done(work)
-        if isinstance(work, PendingRequest) and result is not None:
-            work.sink.finish(result.response)
-        self._work = None
-        return moves.Committed()
-
-    def _note_run(self, outcome: str, code: str | None, rows_out: int = 0) -> None:
-        record = self._ledger.close(outcome, code, rows_out)
-        if record is not None:
-            self._shared.history.add(record)
+        if isinstance(happening, moves.Committed):
+            self._work = None
+            self._crew.solitude.leave(self._lane)
+        return happening
 
     def _pause(self, attempt: int) -> moves.Happening:
         delay = delay_s(attempt, random.random())  # noqa: S311  spreads restarts, guards nothing
@@ -251,24 +247,6 @@ class Runner:
     def _change_over(self, worker: Worker) -> moves.Happening:
         worker.retire(_FAREWELL_S, is_first=self._lane == 0)
         return moves.CodeChanged()
-
-    def _is_stale(self, source: Source) -> bool:
-        loaded = self._expect_worker().generation.loaded
-        return source.folder is not None and loaded is not None and loaded.version != source.version
-
-    def _load(self, worker: Worker, source: Source) -> None:
-        if self._loaded is None or self._loaded.version != source.version:
-            worker.load(source)
-            self._loaded = source
-
-    def _identify(self, work: Work) -> RunIdentity:
-        event = event_of(work)
-        causes = event.causes if isinstance(event, WalEvent) else ()
-        trigger = self._assignment.trigger
-        run = Run(trigger.id, uuid.UUID(bytes=os.urandom(16), version=4).hex)
-        return RunIdentity(
-            run, self._assignment.database, trigger.database_id, (*causes, trigger.id)
-        )
 
     def _abandon(self, error: EngineError) -> None:
         work, self._work = self._work, None

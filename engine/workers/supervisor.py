@@ -110,9 +110,9 @@ class Supervisor(Service):
             _Lane(f"{self.name}-lane-{number}", runner, self.request_stop)
             for number, runner in enumerate(others, 1)
         ]
-        for lane in lanes:
-            lane.start()
         try:
+            for lane in lanes:
+                lane.start()
             first.run()
         finally:
             self.request_stop()

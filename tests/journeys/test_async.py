@@ -213,3 +213,38 @@ def test_disabling_ends_all_lanes_in_time(server: Server) -> None:
     assert len(statuses) == 3
     assert all(status >= 500 for status in statuses)
     assert server.workers() == []
+
+
+# The row with n = 0 ends the process while others are in the midst of their runs.
+POISON = """\
+import os, threading, time
+
+def process_writes(influxdb3_local, table_batches, args=None):
+    for batch in table_batches:
+        for row in batch["rows"]:
+            if row["n"] == 0:
+                time.sleep(0.2)
+                os._exit(5)
+            time.sleep(0.4)
+            influxdb3_local.write(LineBuilder("seen").int64_field("n", row["n"]))
+"""
+
+
+def test_only_the_event_that_kills_is_given_up_and_not_its_neighbours(tmp_path: Path) -> None:
+    with serving(tmp_path, "--max-deaths", "1") as server:
+        server.create_database("db")
+        server.plugin("poison.py", POISON)
+        server.trigger("db", "poison", "table:t", "poison.py", run_async=True)
+
+        server.write("db", "t n=5i 5", precision="ns")
+        eventually(lambda: server.count("db", "seen") == 1)
+
+        for n in (1, 0, 2, 3, 4):
+            server.write("db", f"t n={n}i {n + 10}", precision="ns")
+            threading.Event().wait(0.07)  # an event each
+
+        eventually(lambda: server.count("db", "seen") == 5, within_s=30)
+        query = "SELECT rows, attempts FROM system.processing_engine_dead_letters"
+        assert eventually(lambda: server.sql("db", query)) == [{"rows": 1, "attempts": 2}]
+        seen = server.sql("db", "SELECT n FROM seen ORDER BY n")
+        assert [row["n"] for row in seen] == [1, 2, 3, 4, 5]

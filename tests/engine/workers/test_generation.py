@@ -7,6 +7,7 @@ import select
 import sys
 from pathlib import Path
 
+from engine.plugins.source import Source
 from engine.workers.generation import Generation
 from engine.workers.process import Launch, WorkerProcess
 
@@ -36,3 +37,17 @@ def test_what_a_process_left_in_its_group_ends_although_the_process_ended_by_its
     os.close(printing_end)
     assert is_gone
     assert not generation.was_stopped
+
+
+def test_all_lanes_of_a_process_run_one_version_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "__main__.py").write_text("")
+    process = WorkerProcess(Launch(Path(sys.executable), tmp_path, b"", {}, tmp_path), "test")
+    generation = Generation(process, tmp_path / "none", 2, lambda: False)
+    old, new = (Source("p", None, "/p", version) for version in ("1", "2"))
+    file = Source("p.py", "x = 1", None, "3")
+
+    adopted = [generation.adopt(source) for source in (old, new, old, file)]
+    generation.leave()
+    generation.leave()
+
+    assert adopted == [True, False, True, True]

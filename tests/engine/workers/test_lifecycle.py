@@ -74,8 +74,49 @@ def test_a_failed_run_under_retry_keeps_the_event_until_the_attempts_are_used_up
 def test_a_failed_run_under_disable_ends_the_trigger_and_persists_it() -> None:
     after = step(running(), moves.Ran(Failed("ValueError: x", "")), policy(ErrorBehavior.DISABLE))
 
-    assert moves.PersistDisabled() in after.effects
-    assert after.action == moves.End()
+    assert after.action == moves.Disable()
+    assert moves.KillWorker() in after.effects
+    assert step(after.state, moves.Disabled(), policy()).action == moves.End()
+
+
+def test_a_trigger_that_cannot_be_disabled_runs_nothing_and_tries_again() -> None:
+    state = step(
+        running(), moves.Ran(Failed("ValueError: x", "")), policy(ErrorBehavior.DISABLE)
+    ).state
+    for attempt in (2, 3):
+        failed = step(state, moves.DisableFailed("disk full"), policy())
+        again = step(failed.state, moves.PauseOver(), policy())
+        state = again.state
+
+        assert "disk full" in recorded(failed)[0]
+        assert (failed.action, again.action) == (moves.Pause(attempt), moves.Disable())
+
+    assert step(state, moves.Displaced(), policy()).action == moves.Disable()
+    assert step(state, moves.Unwanted(), policy()).action == moves.End()
+
+
+def test_a_death_that_other_events_share_counts_for_none_of_them() -> None:
+    state = running(deaths=2)
+    for _ in range(5):
+        after = step(state, moves.Ran(Crashed("killed by SIGSEGV", "", is_shared=True)), policy())
+        assert isinstance(after.action, moves.Pause)
+        state = step(after.state, moves.PauseOver(), policy()).state
+        state = step(state, moves.Started(), policy()).state
+
+    last = step(state, moves.Ran(Crashed("killed by SIGSEGV", "")), policy())
+
+    assert isinstance(last.action, moves.Commit)
+    assert last.action.given_up is not None
+    assert last.action.given_up.attempts == 8
+    assert "each is run alone" in recorded(after)[0]
+
+
+def test_a_request_is_answered_whoever_shared_its_process() -> None:
+    outcome = Crashed("killed by SIGKILL", "", is_shared=True)
+
+    after = step(running(), moves.Ran(outcome), policy(is_request=True))
+
+    assert moves.GiveUpEvent(outcome) in after.effects
 
 
 def test_a_death_delivers_the_event_again_until_the_limit_whatever_the_policy() -> None:
