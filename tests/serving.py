@@ -60,6 +60,8 @@ class Server:
         self.plugins = folder / "plugins"
         self.plugins.mkdir(parents=True, exist_ok=True)
         self.options = options
+        self.program = "engine"  # the module that is started
+        self.environment: dict[str, str] = {}
         self.output: list[str] = []
         self.url = ""
         self._process: subprocess.Popen[str] | None = None
@@ -69,8 +71,14 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def status(self) -> int | None:
+        """How the process has ended, None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
     def start(self) -> Server:
-        command = [sys.executable, "-m", "engine", "serve", "--node-id", "node0"]
+        command = [sys.executable, "-m", self.program, "serve", "--node-id", "node0"]
         command += ["--data-dir", str(self.data), "--plugin-dir", str(self.plugins)]
         command += ["--http-bind", "127.0.0.1:0", "--without-auth", "--sandbox", "off"]
         command += ["--wal-flush-interval", "50ms", *self.options]
@@ -82,7 +90,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env={**os.environ, "INFLUXDB3_DISABLE_DOTENV": "1"},
+            env={**os.environ, "INFLUXDB3_DISABLE_DOTENV": "1", **self.environment},
         )
         is_ready = threading.Event()
         threading.Thread(target=self._read, args=(self._process, is_ready), daemon=True).start()
