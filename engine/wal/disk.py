@@ -18,16 +18,20 @@ class Disk:
     """The real disk."""
 
     def create(self, path: Path) -> int:
-        """Create a file that must not exist; return a descriptor that appends."""
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        """Create a file that must not exist; return a descriptor for writing."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     def open(self, path: Path) -> int:
-        """Return a descriptor that appends to a file."""
-        return os.open(path, os.O_WRONLY | os.O_APPEND)
+        """Return a descriptor for writing to a file."""
+        return os.open(path, os.O_WRONLY)
 
-    def write(self, descriptor: int, buffers: Sequence[Buffer | memoryview]) -> int:
-        """Append buffers, at most `IOV_MAX` of them; return how many bytes were taken."""
-        return os.writev(descriptor, buffers)
+    def reserve(self, descriptor: int, start: int, length: int) -> None:
+        """Give a range of a file its place on the disk; what was not written reads as zeros."""
+        os.posix_fallocate(descriptor, start, length)
+
+    def write(self, descriptor: int, buffers: Sequence[Buffer | memoryview], offset: int) -> int:
+        """Write buffers, at most `IOV_MAX` of them; return how many bytes were taken."""
+        return os.pwritev(descriptor, buffers, offset)
 
     def sync(self, descriptor: int) -> None:
         """Wait until the file's content, and the size needed to read it, are durable."""

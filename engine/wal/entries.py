@@ -43,15 +43,19 @@ from engine.model.entry import (
 )
 
 __all__ = [
+    "CHECKPOINT",
+    "WRITE",
     "BlockName",
     "RecordHead",
     "RowRange",
+    "entry_of",
     "pack_head",
     "unpack_head",
+    "unpack_plain",
 ]
 
 MAX_RUN_ID_CHARACTERS = 256
-_WRITE, _RUN, _CHECKPOINT = range(3)
+WRITE, _RUN, CHECKPOINT = range(3)
 _POSITION, _TICKS = range(2)
 _INT_MAX = 2**63 - 1
 
@@ -108,6 +112,18 @@ def unpack_head(data: bytes) -> RecordHead:
     Raises:
         DamagedRecord: anything that `pack_head` does not make.
     """
+    entries, blocks = unpack_plain(data)
+    return RecordHead(
+        tuple(entry_of(entry) for entry in entries), tuple(_block(block) for block in blocks)
+    )
+
+
+def unpack_plain(data: bytes) -> tuple[list[Any], list[Any]]:
+    """Return the entries and the blocks of a head as msgpack has them.
+
+    Raises:
+        DamagedRecord: there are no such two arrays.
+    """
     try:
         plain = msgpack.unpackb(
             data,
@@ -119,10 +135,7 @@ def unpack_head(data: bytes) -> RecordHead:
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         raise DamagedRecord(f"the head is not msgpack: {error}") from error
     entries, blocks = _array(plain, 2)
-    return RecordHead(
-        tuple(_entry(entry) for entry in _array(entries)),
-        tuple(_block(block) for block in _array(blocks)),
-    )
+    return _array(entries), _array(blocks)
 
 
 def _plain(entry: Entry, ranges: Sequence[RowRange]) -> list[object]:
@@ -130,13 +143,13 @@ def _plain(entry: Entry, ranges: Sequence[RowRange]) -> list[object]:
     match entry:
         case WriteEntry(origin, database_id, causes, key):
             run = None if isinstance(origin, Client) else (origin.trigger_id, origin.run_id)
-            return [_WRITE, run, database_id, causes, _plain_key(key), rows]
+            return [WRITE, run, database_id, causes, _plain_key(key), rows]
         case RunEntry(origin, database_id, causes, progress):
             run = (origin.trigger_id, origin.run_id)
             return [_RUN, run, database_id, causes, _plain_progress(progress), rows]
         case CheckpointEntry(positions, ticks, open_events, keys):
             return [
-                _CHECKPOINT,
+                CHECKPOINT,
                 [(trigger, p.low, p.finished) for trigger, p in positions.items()],
                 [(trigger, t.low_ns, t.finished) for trigger, t in ticks.items()],
                 list(open_events.items()),
@@ -169,7 +182,12 @@ def _block(plain: object) -> BlockName:
     return BlockName(_count(database_id), _count(table_id), _count(length))
 
 
-def _entry(plain: object) -> tuple[Entry, tuple[RowRange, ...]]:
+def entry_of(plain: object) -> tuple[Entry, tuple[RowRange, ...]]:
+    """Return an entry without tables, and its ranges.
+
+    Raises:
+        DamagedRecord: it is none.
+    """
     kind, *rest = _array(plain)
     match kind, rest:
         case (0, [origin, database_id, causes, key, ranges]):

@@ -1,8 +1,10 @@
 """The committer: many writers, one log, one sync for all that wait.
 
 While one record is being synced the next entries gather; when it is durable they become the next
-record, up to a size. No time is added to wait for more. For each record: append, publish, then
-resolve the futures of its entries, so that whoever has an answer can also read what was written.
+record, up to a size. No time is added to wait for more. Large rows are encoded by the thread that
+hands them in, so that this is done by the time of their turn. For each record: append, publish,
+then resolve the futures of its entries, so that whoever has an answer can also read what was
+written.
 
 A write whose idempotence key is in the log already, or earlier in its own record, is not written
 again: its future resolves as if it had been. Only here is that known for sure, since an entry may
@@ -24,10 +26,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from engine.errors import Busy, DiskFailed, EngineError, Stopping
+from engine.faultpoint import reach
 from engine.model.entry import CheckpointEntry, Entry, IdempotenceKey, WriteEntry
 from engine.service import CrashHandler, Service
 from engine.wal.log import Log
-from engine.wal.record import check_entry
+from engine.wal.record import Streams, check_entry, encode_ahead
 
 __all__ = ["Committer", "CommitterLimits", "Publish"]
 
@@ -57,6 +60,7 @@ class CommitterLimits:
 class _Waiting:
     entry: Entry
     size: int
+    streams: Streams
     future: Future[int]
 
 
@@ -120,7 +124,7 @@ class Committer(Service):
             InvalidEntry: its rows are not laid out as they must be.
         """
         check_entry(entry)
-        waiting = _Waiting(entry, _size(entry), Future())
+        waiting = _Waiting(entry, _size(entry), encode_ahead(entry), Future())
         with self._changed:
             self._refuse_or_count(waiting.size)
             self._queue.append(waiting)
@@ -196,11 +200,13 @@ class Committer(Service):
         if not fresh:
             return self._end
         entries = [waiting.entry for waiting in fresh]
-        first = self._log.append(entries)
+        streams = {rows: stream for w in fresh for rows, stream in w.streams.items()}
+        first = self._log.append(entries, streams)
         if first > self._end:
             # A new segment was begun: its checkpoint has the sequence between.
             self._publish(self._end, (self._log.head,))
         self._publish(first, entries)
+        reach("wal.record_published")
         self._end = first + len(entries)
         return first
 

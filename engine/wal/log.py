@@ -1,13 +1,11 @@
 """The write-ahead log: a directory of segments named by their first sequence.
 
 Appending makes one record durable. A segment that has reached its size is left, and a new one
-begins with a checkpoint, an entry with a sequence number of its own; so the sequence of a record's
-first entry may be higher by one than `next_sequence` was before. Older segments may be dropped at
-any time, since the checkpoint says what must outlive them.
+begins with a checkpoint, an entry with a sequence number of its own; so a record's first sequence
+may be higher by one than `next_sequence` was. Older segments may be dropped at any time.
 
 When an append fails, what it wrote is cut off again. A full disk is reported and the next append
-tries anew; after any other failure, or when the file could not be cut, the log refuses appends
-until it is opened again. A failed sync is never tried again.
+tries anew; after any other failure the log refuses appends until it is opened again.
 
 Threads: one at a time may call `append` and `close`, one at a time `drop_before`; `read`, `heads`,
 `forget` and the readers of state may be called by any. The lock guards the progress; it is never
@@ -20,6 +18,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from engine.clock import Clock, SystemClock
@@ -28,7 +27,7 @@ from engine.faultpoint import reach
 from engine.model.entry import CheckpointEntry, Entry, IdempotenceKey
 from engine.wal.disk import Disk
 from engine.wal.lock import lock_directory
-from engine.wal.record import encode
+from engine.wal.record import Streams, encode
 from engine.wal.recovery import Recovered, recover
 from engine.wal.replay import Head, Read, read_heads, read_records
 from engine.wal.rotation import begin_segment
@@ -38,6 +37,7 @@ from engine.wal.shelf import Shelf
 __all__ = ["DEFAULT_SEGMENT_BYTES", "Log"]
 
 DEFAULT_SEGMENT_BYTES = 64 * 1024 * 1024
+_RESERVED_BYTES = 16 * 1024 * 1024
 
 
 class Log:
@@ -55,6 +55,7 @@ class Log:
     ) -> None:
         self._directory = directory
         self._segment_bytes = segment_bytes
+        self._reserve_bytes = min(segment_bytes, _RESERVED_BYTES)
         self._disk = disk
         self._clock = clock
         self._lock_descriptor = lock_descriptor
@@ -148,11 +149,12 @@ class Log:
         """The checkpoint with which the last rotation since the log was opened began a segment."""
         return self._head
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[Entry], streams: Streams = MappingProxyType({})) -> int:
         """Make entries durable as one record.
 
         Args:
             entries: at least one; `record.check_entry` is the caller's.
+            streams: what `record.encode_ahead` made of them.
 
         Returns:
             The sequence of the first entry.
@@ -169,7 +171,9 @@ class Log:
             self._rotate()
         first = self.next_sequence
         written_ns = self._clock.now_ns()
-        buffers = encode(first, entries, self._writer.seed, written_ns=written_ns)
+        seed = self._writer.seed
+        buffers = encode(first, entries, seed, written_ns=written_ns, streams=streams)
+        reach("wal.record_encoded")
         try:
             self._writer.append(buffers)
         except WriteFailed as failure:
@@ -258,12 +262,10 @@ class Log:
         os.close(self._lock_descriptor)
 
     def _first_writer(self, recovered: Recovered) -> SegmentWriter:
-        if recovered.files:
-            file = recovered.files[-1]
-            descriptor = self._disk.open(file.path)
-            end = recovered.sizes[-1]
-            return SegmentWriter(file, descriptor, recovered.seed, end, self._disk)
-        return self._begin_segment()
+        if not recovered.files:
+            return self._begin_segment()
+        file, end = recovered.files[-1], recovered.sizes[-1]
+        return SegmentWriter.resume(file, recovered.seed, end, self._disk, self._reserve_bytes)
 
     def _is_full(self) -> bool:
         is_large = self._writer.end >= self._segment_bytes
@@ -278,7 +280,9 @@ class Log:
         head = self.checkpoint()
         file = SegmentFile.within(self._directory, self.next_sequence)
         try:
-            writer = begin_segment(file, head, self._disk, self._clock.now_ns())
+            writer = begin_segment(
+                file, head, self._disk, self._clock.now_ns(), self._reserve_bytes
+            )
         except WriteFailed as failure:
             raise self._failed(failure) from failure
         self._shelf.add(file, writer.end)

@@ -1,7 +1,7 @@
 """The byte format of the write-ahead log. Pure; any thread.
 
 All integers are little-endian and unsigned unless said otherwise. A segment file is a segment
-header followed by records without gaps; every record starts at a multiple of 8.
+header followed by records without gaps; every record starts at a multiple of 8. Zeros may follow.
 
 Segment header, 32 bytes:
 
@@ -36,8 +36,10 @@ first byte of a magic, since it is not UTF-8.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
 
 from crc32c import crc32c
 
@@ -45,7 +47,7 @@ from engine.errors import DamagedRecord, InvalidEntry
 from engine.model.entry import CheckpointEntry, Entry
 from engine.wal.blocks import Buffer, check_rows, open_stream, with_rows, write_stream
 from engine.wal.entries import BlockName, RecordHead, RowRange, pack_head, unpack_head
-from engine.wal.join import join_rows
+from engine.wal.join import is_large, join_rows
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",
@@ -55,19 +57,23 @@ __all__ = [
     "VERSION",
     "RecordHeader",
     "SegmentHeader",
+    "Streams",
     "check_entry",
     "decode",
-    "decode_heads",
     "decode_without_rows",
     "encode",
+    "encode_ahead",
     "encode_segment_header",
     "entry_count",
     "is_intact",
     "parse_record_header",
     "parse_segment_header",
     "segment_seed",
+    "split_head",
     "written_ns",
 ]
+
+Streams: TypeAlias = Mapping[int, Sequence[Buffer]]  # by the identity of the rows
 
 VERSION = 2
 RECORD_MAGIC = b"\xf7REC"
@@ -126,8 +132,21 @@ def parse_segment_header(data: bytes) -> SegmentHeader | None:
     return SegmentHeader(version, segment_seed(salt), first_sequence)
 
 
+def encode_ahead(entry: Entry) -> Streams:
+    """Return the streams of an entry's large tables, which do not depend on its record."""
+    if isinstance(entry, CheckpointEntry):
+        return {}
+    large = [table.rows for table in entry.tables if is_large(table.rows)]
+    return {id(rows): write_stream(rows) for rows in large}
+
+
 def encode(
-    first_sequence: int, entries: Sequence[Entry], seed: int = 0, *, written_ns: int = 0
+    first_sequence: int,
+    entries: Sequence[Entry],
+    seed: int = 0,
+    *,
+    written_ns: int = 0,
+    streams: Streams = MappingProxyType({}),
 ) -> list[Buffer]:
     """Return a record as buffers for one vectored write.
 
@@ -138,20 +157,21 @@ def encode(
         entries: at least one.
         seed: of the segment's checksums.
         written_ns: the wall clock.
+        streams: what `encode_ahead` made of these very entries.
 
     Raises:
         InvalidEntry: rows that are not laid out as `TableRows`, or a record past its limit.
     """
     blocks, ranges = join_rows(entries)
-    streams = [write_stream(block.rows) for block in blocks]
+    bodies = [streams.get(id(block.rows)) or write_stream(block.rows) for block in blocks]
     names = [
         BlockName(block.database_id, block.table_id, sum(map(len, stream)))
-        for block, stream in zip(blocks, streams, strict=True)
+        for block, stream in zip(blocks, bodies, strict=True)
     ]
     head = pack_head(entries, ranges, names)
     front = _PAYLOAD.pack(len(entries), len(head), written_ns) + head + bytes(-len(head) % 8)
     body: list[Buffer] = [front]
-    for stream in streams:
+    for stream in bodies:
         body.extend(stream)
     return [_record_header(first_sequence, body, seed), *body]
 
@@ -232,30 +252,20 @@ def decode_without_rows(payload: bytes) -> list[Entry]:
     return [entry for entry, _ in _read_head(payload)[0].entries]
 
 
-def decode_heads(payload: bytes) -> list[tuple[Entry, tuple[tuple[int, int, int], ...]]]:
-    """Return the entries of a payload without tables, each with what its tables are.
-
-    Returns:
-        Each entry's tables are (database id, table id, number of rows).
+def split_head(payload: bytes) -> tuple[int, bytes, int]:
+    """Return how many entries a payload announces, its head, and where its blocks begin.
 
     Raises:
-        DamagedRecord: the head is not what `encode` makes.
+        DamagedRecord: the lengths do not fit.
     """
-    head = _read_head(payload)[0]
-    names = head.blocks
-    try:
-        return [
-            (
-                entry,
-                tuple(
-                    (names[r.block].database_id, names[r.block].table_id, r.stop - r.start)
-                    for r in ranges
-                ),
-            )
-            for entry, ranges in head.entries
-        ]
-    except IndexError as error:
-        raise DamagedRecord("a range names a block that is not there") from error
+    if len(payload) < _PAYLOAD.size:
+        raise DamagedRecord("the payload is shorter than its own lengths")
+    count, length, _ = _PAYLOAD.unpack_from(payload)
+    end = _PAYLOAD.size + length
+    blocks_start = end + -end % 8
+    if blocks_start > len(payload) or any(payload[end:blocks_start]):
+        raise DamagedRecord("the head does not end where its length says")
+    return count, payload[_PAYLOAD.size : end], blocks_start
 
 
 def _record_header(first_sequence: int, body: Sequence[Buffer], seed: int) -> bytes:
@@ -278,14 +288,8 @@ def _header_crc(front: bytes, back: bytes, seed: int) -> int:
 
 
 def _read_head(payload: bytes) -> tuple[RecordHead, int]:
-    if len(payload) < _PAYLOAD.size:
-        raise DamagedRecord("the payload is shorter than its own lengths")
-    count, length, _ = _PAYLOAD.unpack_from(payload)
-    end = _PAYLOAD.size + length
-    blocks_start = end + -end % 8
-    if blocks_start > len(payload) or any(payload[end:blocks_start]):
-        raise DamagedRecord("the head does not end where its length says")
-    head = unpack_head(payload[_PAYLOAD.size : end])
+    count, data, blocks_start = split_head(payload)
+    head = unpack_head(data)
     if len(head.entries) != count:
         raise DamagedRecord(f"{len(head.entries)} entries stand where {count} were announced")
     return head, blocks_start

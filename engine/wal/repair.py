@@ -1,7 +1,8 @@
 """Cut an unfinished write off the log, and keep what was cut.
 
 The tail goes to `<segment>.broken` (a number follows when that name is taken) and is durable
-there before the segment is cut. Called once, while the log is opened.
+there before the segment is cut; the unused room at the end of the segment does not go with it.
+Called once, while the log is opened, and by the command that repairs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from engine.wal.disk import Disk
 __all__ = ["cut_tail", "remove_empty"]
 
 log = logging.getLogger(__name__)
+_BLOCK_BYTES = 64 * 1024
 
 
 def cut_tail(path: Path, offset: int, reason: str, disk: Disk) -> None:
@@ -26,7 +28,7 @@ def cut_tail(path: Path, offset: int, reason: str, disk: Disk) -> None:
         OSError: the disk refused; the segment is as it was, or cut.
     """
     kept = _keep_tail(path, offset, disk)
-    removed_bytes = path.stat().st_size - offset
+    removed_bytes = kept.stat().st_size
     descriptor = disk.open(path)
     try:
         disk.truncate(descriptor, offset)
@@ -52,7 +54,7 @@ def remove_empty(path: Path, reason: str, disk: Disk) -> None:
     Raises:
         OSError: the disk refused.
     """
-    size = path.stat().st_size
+    size = _used(path, 0)
     kept = _keep_tail(path, 0, disk) if size else None
     disk.unlink(path)
     disk.sync_directory(path.parent)
@@ -67,10 +69,23 @@ def _keep_tail(path: Path, offset: int, disk: Disk) -> Path:
     with path.open("rb") as source, kept.open("xb") as target:
         source.seek(offset)
         shutil.copyfileobj(source, target)
-        target.flush()
+        target.truncate(_used(path, offset))
         disk.sync(target.fileno())
     disk.sync_directory(path.parent)
     return kept
+
+
+def _used(path: Path, offset: int) -> int:
+    """Return how many bytes from an offset on are more than reserved room, in whole blocks."""
+    used = 0
+    with path.open("rb", buffering=0) as file:
+        file.seek(offset)
+        position = 0
+        while data := file.read(_BLOCK_BYTES):
+            position += len(data)
+            if data.count(0) != len(data):
+                used = position
+    return used
 
 
 def _free_name(path: Path) -> Path:

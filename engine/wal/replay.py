@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from engine.errors import DamagedRecord, DiskFailed, LogDropped
 from engine.model.entry import Entry
-from engine.wal.record import decode, decode_heads, written_ns
+from engine.wal.heads import TableCount, decode_heads
+from engine.wal.record import decode, written_ns
 from engine.wal.recovery import corrupt
 from engine.wal.scan import RawRecord, SegmentReader
 from engine.wal.segment import SegmentFile
@@ -49,7 +50,7 @@ class Head:
 
     first: int
     written_ns: int
-    entries: Sequence[tuple[Entry, tuple[tuple[int, int, int], ...]]]
+    entries: Sequence[tuple[Entry, tuple[TableCount, ...]]]
 
 
 def read_records(shelf: Shelf, start: int, end: int) -> Iterator[Read]:

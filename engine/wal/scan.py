@@ -1,11 +1,11 @@
 """Read one file of the log, record by record, to a named ending.
 
-A file ends CLEAN after a good record, or something stands after the last good one. Then the rest
-of the file is searched for a valid record header with a higher sequence. None means that the last
-write did not get through (TORN): it was never acknowledged, or nothing came after it. One means
-that acknowledged records are damaged (CORRUPT). A tail of zeros, as some file systems leave after
-a crash, is torn. A segment's header is synced before its first record, so a bad header with
-anything but zeros after it is corrupt.
+A file ends CLEAN after a good record, or with nothing but zeros after it: room that was reserved
+and not used. Else something stands there, and the rest of the file is searched for a valid record
+header with a higher sequence. None means that the last write did not get through (TORN): it was
+never acknowledged, or nothing came after it. One means that acknowledged records are damaged
+(CORRUPT). A segment's header is synced before its first record, so a bad header with anything but
+zeros after it is corrupt.
 
 Any thread; each reader opens the file for itself and may read while another thread appends.
 """
@@ -152,6 +152,8 @@ class SegmentReader:
         return RawRecord(offset, header.first_sequence, end, payload)
 
     def _judge(self, descriptor: int, offset: int, reason: str) -> Ending:
+        if _is_zero_after(descriptor, offset, os.fstat(descriptor).st_size):
+            return Ending(EndingKind.CLEAN, offset)
         if self._is_followed(descriptor, offset):
             return Ending(EndingKind.CORRUPT, offset, f"{reason}, and a later one is good")
         return Ending(EndingKind.TORN, offset, reason)

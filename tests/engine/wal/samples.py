@@ -108,15 +108,19 @@ class FaultyDisk(Disk):
         self._meet("create")
         return super().create(path)
 
-    def write(self, descriptor: int, buffers: Sequence[bytes | memoryview]) -> int:
+    def reserve(self, descriptor: int, start: int, length: int) -> None:
+        self._meet("reserve")
+        super().reserve(descriptor, start, length)
+
+    def write(self, descriptor: int, buffers: Sequence[bytes | memoryview], offset: int) -> int:
         try:
             self._meet("write")
         except OSError:
-            super().write(descriptor, [memoryview(buffers[0])[:10]])
+            super().write(descriptor, [memoryview(buffers[0])[:10]], offset)
             raise
         if self.most_per_write is not None:
             buffers = [memoryview(buffers[0])[: self.most_per_write]]
-        return super().write(descriptor, buffers)
+        return super().write(descriptor, buffers, offset)
 
     def sync(self, descriptor: int) -> None:
         self._meet("sync")

@@ -188,11 +188,25 @@ def test_zeros_after_a_crash_are_cut_and_the_log_goes_on(
     assert_repaired(directory, [0.0, 1.0, 2.0, 3.0, 4.0])
 
 
-def test_zeros_after_the_last_record_are_cut_and_nothing_is_lost(directory: Path) -> None:
-    path = segments(directory)[-1]
-    path.write_bytes(path.read_bytes() + bytes(4096))
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_unused_room_after_the_last_record_is_no_damage(directory: Path, number: int) -> None:
+    path = segments(directory)[number]
+    path.write_bytes(path.read_bytes() + bytes(5_000_000))
 
     assert_repaired(directory, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+
+    assert list(directory.glob("*.broken")) == []
+
+
+def test_unused_room_is_not_kept_with_an_unfinished_write(directory: Path) -> None:
+    path = segments(directory)[-1]
+    path.write_bytes(path.read_bytes() + b"torn" + bytes(5_000_000))
+
+    assert_repaired(directory, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+
+    (broken,) = directory.glob("*.broken")
+    assert broken.read_bytes().rstrip(b"\0") == b"torn"
+    assert broken.stat().st_size < 100_000
 
 
 def test_truncated_earlier_segment_stops_the_server(directory: Path) -> None:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import DamagedRecord, InvalidEntry
-from engine.model.entry import Client, Entry, Run, TableRows, WriteEntry
+from engine.model.entry import CheckpointEntry, Client, Entry, Run, TableRows, WriteEntry
 from engine.wal import record
+from engine.wal.heads import decode_heads
 from engine.wal.record import (
     RECORD_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
@@ -21,6 +22,7 @@ from engine.wal.record import (
     decode,
     decode_without_rows,
     encode,
+    encode_ahead,
     encode_segment_header,
     entry_count,
     is_intact,
@@ -67,6 +69,19 @@ def test_progress_is_read_without_the_rows(entries: list[Entry]) -> None:
     assert [plain(head)[0] for head in heads] == [plain(entry)[0] for entry in entries]
 
 
+@given(st.lists(log_entries, min_size=1, max_size=4))
+def test_heads_tell_whose_rows_an_entry_has(entries: list[Entry]) -> None:
+    heads = decode_heads(payload_of(entries))
+
+    assert [plain(head)[0] for head, _ in heads] == [plain(entry)[0] for entry in entries]
+    assert [tables for _, tables in heads] == [
+        ()
+        if isinstance(entry, CheckpointEntry)
+        else tuple((t.database_id, t.table_id, t.rows.num_rows) for t in entry.tables)
+        for entry in entries
+    ]
+
+
 @given(st.lists(log_entries, min_size=1, max_size=2), st.data())
 def test_damaged_payload_is_read_or_named_and_nothing_else(
     entries: list[Entry], data: st.DataObject
@@ -76,11 +91,11 @@ def test_damaged_payload_is_read_or_named_and_nothing_else(
         payload[data.draw(st.integers(0, len(payload) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     payload = payload[: data.draw(st.integers(0, len(payload)))]
 
-    try:
-        read = decode(bytes(payload))
-    except DamagedRecord:
-        return
-    assert read
+    for reader in (decode, decode_heads):
+        try:
+            assert reader(bytes(payload))
+        except DamagedRecord:
+            continue
 
 
 @given(st.binary(max_size=200))
@@ -126,6 +141,14 @@ GOOD_ENTRY = [0, None, 1, [], None, []]
 def test_head_of_another_shape_is_damage(plain_head: object) -> None:
     with pytest.raises(DamagedRecord):
         decode(head_only(plain_head))
+
+
+@pytest.mark.parametrize(
+    "plain_head", [[], [[], []], [[GOOD_ENTRY]], [[GOOD_ENTRY], [[1, 2]]], [[7], []], [[[0]], []]]
+)
+def test_head_of_another_shape_is_damage_without_rows_too(plain_head: object) -> None:
+    with pytest.raises(DamagedRecord):
+        decode_heads(head_only(plain_head))
 
 
 def test_plain_head_is_read() -> None:
@@ -288,6 +311,22 @@ def test_large_rows_are_referred_to_and_not_copied() -> None:
 
     addresses = {buffer.address for buffer in buffers if isinstance(buffer, pa.Buffer)}
     assert {values.buffers()[1].address, times.buffers()[1].address} <= addresses
+
+
+def test_streams_made_ahead_change_nothing() -> None:
+    times = pa.array(range(50_000), pa.timestamp("ns"))
+    large = pa.RecordBatch.from_arrays([pa.array(range(50_000)), times], names=["load", "time"])
+    entries: list[Entry] = [
+        WriteEntry(Client(), 1, (), None, (TableRows(1, 2, large), TableRows(1, 3, rows([1.0])))),
+        write(2.0),
+        WriteEntry(Client(), 1, (), None, (TableRows(1, 2, large.slice(1)),)),
+    ]
+
+    streams = {key: made for entry in entries for key, made in encode_ahead(entry).items()}
+
+    assert len(streams) == 2
+    plainly, ahead = encode(1, entries), encode(1, entries, streams=streams)
+    assert b"".join(map(bytes, ahead)) == b"".join(map(bytes, plainly))
 
 
 def test_record_past_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

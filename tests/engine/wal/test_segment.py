@@ -17,8 +17,8 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 BROKEN = OSError(errno.EIO, "Input/output error")
 
 
-def begun(directory: Path, disk: Disk | None = None) -> SegmentWriter:
-    return SegmentWriter.create(SegmentFile.within(directory, 5), disk or Disk())
+def begun(directory: Path, disk: Disk | None = None, reserve_bytes: int = 1) -> SegmentWriter:
+    return SegmentWriter.create(SegmentFile.within(directory, 5), disk or Disk(), reserve_bytes)
 
 
 def append(writer: SegmentWriter, sequence: int, values: int = 1) -> None:
@@ -211,3 +211,67 @@ def test_later_record_is_found_across_a_large_damaged_one(tmp_path: Path) -> Non
 
     assert ending is not None
     assert (ending.kind, ending.offset) == (EndingKind.CORRUPT, SEGMENT_HEADER_BYTES)
+
+
+def test_room_is_reserved_ahead_read_as_a_clean_end_and_given_back(tmp_path: Path) -> None:
+    writer = begun(tmp_path, reserve_bytes=100_000)
+    append(writer, 5)
+    path = writer.file.path
+
+    assert path.stat().st_size == 100_000
+    assert read(writer) == ([(5, 6)], Ending(EndingKind.CLEAN, writer.end))
+    append(writer, 6, values=1)
+    writer.append([bytes(120_000)])
+    assert path.stat().st_size == 200_000
+    writer.close()
+    assert path.stat().st_size == writer.end
+
+
+def test_segment_is_continued_within_what_was_reserved(tmp_path: Path) -> None:
+    crashed = begun(tmp_path, reserve_bytes=100_000)
+    append(crashed, 5)
+    writer = SegmentWriter.resume(crashed.file, crashed.seed, crashed.end, Disk(), 100_000)
+    append(writer, 6)
+
+    assert read(writer) == ([(5, 6), (6, 7)], Ending(EndingKind.CLEAN, writer.end))
+    writer.close()
+
+
+def test_disk_without_room_to_reserve_takes_records_all_the_same(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    disk.fail = {"reserve": [FULL, BROKEN]}
+    writer = begun(tmp_path, disk, reserve_bytes=100_000)
+    append(writer, 5)
+
+    assert writer.file.path.stat().st_size == writer.end
+    writer.close()
+    assert read(writer)[0] == [(5, 6)]
+
+
+def test_full_disk_in_reserved_room_leaves_nothing_of_the_record(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    writer = begun(tmp_path, disk, reserve_bytes=100_000)
+    append(writer, 5)
+    disk.fail = {"write": [FULL]}
+
+    with pytest.raises(WriteFailed):
+        append(writer, 6)
+
+    assert writer.file.path.stat().st_size == writer.end
+    append(writer, 6)
+    assert read(writer)[0] == [(5, 6), (6, 7)]
+    writer.close()
+
+
+def test_unfinished_record_in_reserved_room_is_torn(tmp_path: Path) -> None:
+    writer = begun(tmp_path, reserve_bytes=100_000)
+    append(writer, 5)
+    good = writer.end
+    half = bytes(encode(6, [write()], writer.seed)[0])
+    writer.append([half])
+
+    _, ending = read(writer)
+
+    assert ending is not None
+    assert (ending.kind, ending.offset) == (EndingKind.TORN, good)
+    writer.close()
