@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from engine.catalog.objects import LocalObjects
+from engine.catalog.snapshots import Snapshots
 from engine.catalog.store import CatalogStore
 from engine.clock import SystemClock
 from engine.config import Config
@@ -32,7 +33,9 @@ class DurableState:
         root = Path(config.data_dir) / config.node_id
         self.log = Log.open(root / "wal", segment_bytes=config.wal.segment_bytes)
         closing.callback(self.log.close)
-        self.catalog = CatalogStore.open(LocalObjects(root))
+        objects = LocalObjects(root)
+        self.catalog = CatalogStore.open(objects)
+        self._snapshots = Snapshots(self.catalog, objects, on_crash)
         self.internal = InternalTables(self.catalog)
         self.buffer = HotBuffer()
         self.feed = WalFeed(config.wal.flush_interval_s, self._announce, on_crash)
@@ -57,6 +60,8 @@ class DurableState:
             self.buffer.append(read.first, read.entries)
             rows += sum(table.rows.num_rows for entry in read.entries for table in _tables(entry))
         log.info("log replayed", extra={"entries": self.log.next_sequence - 1, "rows": rows})
+        self._snapshots.start()
+        self._closing.callback(self._snapshots.stop)
         self.committer.start()
         self._closing.callback(self.committer.stop)
         self._closing.callback(self.writer.stop)

@@ -2,18 +2,54 @@
 
 `create` is conditional: of two writers of one key, one fails. A local directory and an object
 store can both do that, so the catalog works on either.
+
+    catalog/<20 digits>.json            commit n
+    catalog-snapshots/<20 digits>.json  the catalog as of commit n
+
+May be called from any thread.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["LocalObjects", "ObjectExists", "Objects"]
+from engine.errors import CorruptCatalog
+from engine.faultpoint import reach
 
+__all__ = [
+    "COMMITS",
+    "SNAPSHOTS",
+    "LocalObjects",
+    "ObjectExists",
+    "Objects",
+    "object_key",
+    "object_number",
+]
+
+COMMITS = "catalog"
+SNAPSHOTS = "catalog-snapshots"
 _UNFINISHED_PREFIX = ".unfinished-"
+
+
+def object_key(folder: str, number: int) -> str:
+    """Return the key of a commit or snapshot."""
+    return f"{folder}/{number:020}.json"
+
+
+def object_number(key: str) -> int:
+    """Return the number of a commit or snapshot.
+
+    Raises:
+        CorruptCatalog: the key is none of ours.
+    """
+    name = key.rpartition("/")[2].removesuffix(".json")
+    if not (name.isdecimal() and name.isascii() and key.endswith(".json")):
+        raise CorruptCatalog(f"{key} is not a file of the catalog; move it away")
+    return int(name)
 
 
 class ObjectExists(Exception):
@@ -54,14 +90,14 @@ class LocalObjects:
 
     A new object is written beside its place, synced, and then linked to its name, which fails
     when the name is taken and leaves a whole file or none after a crash. Opening the directory
-    removes what a crash left unfinished, so only one process may use a directory.
+    removes what a crash left unfinished in its folders, so only one process may use a directory.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._numbers = itertools.count()
         _make_folder(directory)
-        for leftover in directory.rglob(f"{_UNFINISHED_PREFIX}*"):
+        for leftover in directory.glob(f"*/{_UNFINISHED_PREFIX}*"):
             leftover.unlink()
 
     def __repr__(self) -> str:
@@ -77,12 +113,16 @@ class LocalObjects:
         )
         try:
             _write_durably(unfinished, content)
+            reach("catalog.object_written")
             os.link(unfinished, target)
+            reach("catalog.object_linked")
         except FileExistsError:
             raise ObjectExists(key) from None
         finally:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):  # what stays is removed at the next start
+                unfinished.unlink(missing_ok=True)
         _sync_folder(target.parent)
+        reach("catalog.object_synced")
 
     def get(self, key: str) -> bytes | None:
         """Return an object's content, or None when there is none."""

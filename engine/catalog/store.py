@@ -1,11 +1,10 @@
-"""The durable catalog: a log of numbered commits, a snapshot now and then, one value in memory.
+"""The durable catalog: a log of numbered commits, and one value in memory.
 
-    catalog/<20 digits>.json            commit n, created once, never changed
-    catalog-snapshots/<20 digits>.json  the catalog as of commit n
+    catalog/<20 digits>.json  commit n, created once, never changed
 
-Opening reads the newest good snapshot and the commits after it. Every 64 commits a snapshot is
-written; when it is durable, what the snapshot *before* it covers is removed, so that two snapshots
-stand at any time and a damaged one loses nothing.
+Opening reads the newest good snapshot, as `engine.catalog.snapshots` writes them, and the commits
+after it. A commit is durable before anybody hears of it, so a damaged one, even the last, is never
+passed over: rows in the log may belong to what it created.
 
 `catalog` may be read from any thread. `update` may be called from any thread; commits are made one
 after the other. Listeners hear of commits in order, in the thread of whoever commits, and have
@@ -21,26 +20,27 @@ from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from engine.catalog.change import Change, Decide
-from engine.catalog.codec import (
-    decode_commit,
-    decode_snapshot,
-    encode_commit,
-    encode_snapshot,
-)
+from engine.catalog.codec import decode_commit, decode_snapshot, encode_commit, encode_snapshot
 from engine.catalog.fold import apply_all
-from engine.catalog.objects import ObjectExists, Objects
+from engine.catalog.objects import (
+    COMMITS,
+    SNAPSHOTS,
+    ObjectExists,
+    Objects,
+    object_key,
+    object_number,
+)
 from engine.catalog.state import Catalog
 from engine.errors import CatalogConflict, CorruptCatalog, DiskFailed, InconsistentChange
+from engine.faultpoint import reach
 
-__all__ = ["SNAPSHOT_INTERVAL", "CatalogStore", "Listener"]
+__all__ = ["CatalogStore", "Listener"]
 
 log = logging.getLogger(__name__)
 
-Listener = Callable[[Catalog, Sequence[Change]], None]
+_REMEDY = "restore the folder from a backup"
 
-SNAPSHOT_INTERVAL = 64
-_COMMITS = "catalog"
-_SNAPSHOTS = "catalog-snapshots"
+Listener = Callable[[Catalog, Sequence[Change]], None]
 
 
 class CatalogStore:
@@ -75,14 +75,20 @@ class CatalogStore:
             CorruptCatalog: a file is damaged or missing; the message names it.
             OSError: the files cannot be read or written.
         """
-        commits = {_number(key): key for key in objects.list(_COMMITS)}
+        commits = {object_number(key): key for key in objects.list(COMMITS)}
         catalog = _newest_snapshot(objects, has_commits=bool(commits))
         last = max(commits, default=0)
         for number in range(catalog.number + 1, last + 1):
-            key = _key(_COMMITS, number)
+            key = object_key(COMMITS, number)
             if number not in commits:
-                raise CorruptCatalog(f"{key} is missing, though {commits[last]} is there")
+                raise CorruptCatalog(
+                    f"{key} is missing, though {commits[last]} is there; {_REMEDY}"
+                )
             catalog = _replay(catalog, key, objects.get(key))
+        newest = max(map(object_number, objects.list(SNAPSHOTS)))
+        if catalog.number < newest:  # it is damaged, and commits are missing
+            key = object_key(COMMITS, catalog.number + 1)
+            raise CorruptCatalog(f"{key} is missing, though it has been there; {_REMEDY}")
         log.info("catalog opened", extra={"uuid": catalog.uuid, "commit": catalog.number})
         return cls(objects, catalog)
 
@@ -120,15 +126,15 @@ class CatalogStore:
             self._write(after.number, changes)
             self._catalog = after
             self._news.append((after, changes))
-            if after.number % SNAPSHOT_INTERVAL == 0:
-                self._snapshot(after)
+        reach("catalog.commit_written")
         self._deliver()
+        reach("catalog.commit_told")
         return after
 
     def _write(self, number: int, changes: Sequence[Change]) -> None:
         if self._failure is not None:
             raise DiskFailed(self._failure)
-        key = _key(_COMMITS, number)
+        key = object_key(COMMITS, number)
         try:
             self._objects.create(key, encode_commit(number, changes))
         except ObjectExists:
@@ -148,24 +154,6 @@ class CatalogStore:
             return self._objects.get(key) is not None
         except OSError:
             return True
-
-    def _snapshot(self, catalog: Catalog) -> None:
-        """Write a snapshot and remove what the one before it covers; the commit stands anyway."""
-        try:
-            older = [_number(key) for key in self._objects.list(_SNAPSHOTS)]
-            self._objects.create(_key(_SNAPSHOTS, catalog.number), encode_snapshot(catalog))
-            covered = max((n for n in older if n < catalog.number), default=0)
-            for key in self._objects.list(_COMMITS):
-                if _number(key) <= covered:
-                    self._objects.delete(key)
-            for number in older:
-                if number < covered:
-                    self._objects.delete(_key(_SNAPSHOTS, number))
-        except (OSError, ObjectExists) as error:
-            log.warning(
-                "catalog snapshot failed; the next one is tried after more commits",
-                extra={"commit": catalog.number, "reason": str(error)},
-            )
 
     def _deliver(self) -> None:
         if self._deliverer == threading.get_ident():
@@ -187,7 +175,7 @@ class CatalogStore:
 
 
 def _newest_snapshot(objects: Objects, *, has_commits: bool) -> Catalog:
-    keys = objects.list(_SNAPSHOTS)
+    keys = objects.list(SNAPSHOTS)
     reasons = []
     for key in reversed(keys):
         try:
@@ -198,9 +186,11 @@ def _newest_snapshot(objects: Objects, *, has_commits: bool) -> Catalog:
     if reasons:
         raise CorruptCatalog("; ".join(reasons))
     if has_commits:
-        raise CorruptCatalog(f"no snapshot in {_SNAPSHOTS}/, though {_COMMITS}/ has commits")
+        raise CorruptCatalog(
+            f"no snapshot in {SNAPSHOTS}/, though {COMMITS}/ has commits; {_REMEDY}"
+        )
     catalog = Catalog.empty(str(uuid4()))
-    objects.create(_key(_SNAPSHOTS, catalog.number), encode_snapshot(catalog))
+    objects.create(object_key(SNAPSHOTS, catalog.number), encode_snapshot(catalog))
     return catalog
 
 
@@ -208,9 +198,9 @@ def _read_snapshot(key: str, content: bytes | None) -> Catalog:
     try:
         catalog = decode_snapshot(content or b"")
     except (ValueError, InconsistentChange) as error:
-        raise CorruptCatalog(f"{key} is damaged: {error}") from error
-    if catalog.number != _number(key):
-        raise CorruptCatalog(f"{key} is damaged: it holds commit {catalog.number}")
+        raise CorruptCatalog(f"{key} is damaged: {error}; {_REMEDY}") from error
+    if catalog.number != object_number(key):
+        raise CorruptCatalog(f"{key} is damaged: it holds commit {catalog.number}; {_REMEDY}")
     return catalog
 
 
@@ -219,18 +209,7 @@ def _replay(catalog: Catalog, key: str, content: bytes | None) -> Catalog:
         number, changes = decode_commit(content or b"")
         after = apply_all(catalog, changes, number)
     except (ValueError, InconsistentChange) as error:
-        raise CorruptCatalog(f"{key} is damaged: {error}") from error
-    if after.number != _number(key):
-        raise CorruptCatalog(f"{key} is damaged: it holds commit {after.number}")
+        raise CorruptCatalog(f"{key} is damaged: {error}; {_REMEDY}") from error
+    if after.number != object_number(key):
+        raise CorruptCatalog(f"{key} is damaged: it holds commit {after.number}; {_REMEDY}")
     return after
-
-
-def _key(folder: str, number: int) -> str:
-    return f"{folder}/{number:020}.json"
-
-
-def _number(key: str) -> int:
-    name = key.rpartition("/")[2].removesuffix(".json")
-    if not (name.isdigit() and key.endswith(".json")):
-        raise CorruptCatalog(f"{key} is not a file of the catalog; move it away")
-    return int(name)
