@@ -1,86 +1,49 @@
 """Runs one SQL statement over a snapshot, read-only, and returns an Arrow table.
 
-The snapshot is a value and nothing else is reached for: no service, no file, no clock. The same
-call therefore works in a child process. Each query has a session of its own, which costs less
-than a tenth of a millisecond and lets no query see what another one left behind.
+The snapshot is a value, and beside the files that it names nothing is reached for: no service, no
+clock. The same call therefore works in a child process.
 
-The steps: when a table is large, plan over empty tables and keep only the rows whose time the plan
-asks for; plan; run, counting what comes. `COPY`, `CREATE`, `INSERT`, `SET` and their
-like are refused before anything is planned.
+The steps: when there are files, or much in memory, plan over empty tables, and keep only the tables
+that the plan reads and the rows and files of the times that it asks for; plan; run, counting what
+comes. `COPY`, `CREATE`, `INSERT`, `SET` and their like are refused before anything is planned.
 
 May be called from any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pyarrow as pa
-from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
-from datafusion.catalog import Schema
+from datafusion import DataFrame, SessionContext, SQLOptions
 
 from engine.errors import QueryExecutionFailed, QueryRejected, QueryTooLarge
 from engine.model.schema import TIME
+from engine.query.contest import is_within
 from engine.query.failures import planning_failure, running_failure
+from engine.query.file_reader import FileReader
 from engine.query.listing import in_order_of_schemas
-from engine.query.pruning import rows_within, time_ranges
-from engine.query.rewrite import Params, lists_tables, quoted_name
+from engine.query.pruning import rows_within, scanned_times
+from engine.query.rewrite import Params, lists_tables
+from engine.query.session import SCHEMA, SYSTEM, Wanted, open_session
+from engine.query.shelf import Shelf
+from engine.query.snapshot import Limits, QuerySnapshot, SystemView, TableSnapshot
+from engine.query.time_range import TimeRange
 
-__all__ = ["Limits", "QuerySnapshot", "TableSnapshot", "execute"]
+__all__ = ["execute"]
 
-_CATALOG, _SCHEMA, _SYSTEM = "public", "iox", "system"
+_OURS = (SCHEMA, SYSTEM)
 _MIN_I64, _MAX_I64, _MAX_U64 = -(2**63), 2**63 - 1, 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class TableSnapshot:
-    """The rows of one table.
-
-    Args:
-        schema: of all batches, as users see it.
-        batches: unique points; ordered by time, within each batch and from one to the next.
-    """
-
-    schema: pa.Schema
-    batches: tuple[pa.RecordBatch, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class QuerySnapshot:
-    """All that a query may see.
-
-    Args:
-        database: its name.
-        tables: by name; a table that the statement does not name may be left out.
-        system: tables of the schema `system` by name, likewise.
-    """
-
-    database: str
-    tables: Mapping[str, TableSnapshot] = field(default_factory=dict)
-    system: Mapping[str, pa.Table] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one query may use.
-
-    Args:
-        max_rows: of the result.
-        max_bytes: Arrow bytes of the result.
-        max_memory_bytes: of sorts, joins and groups while it runs; nothing is spilled to disk.
-        threads: how many partitions a large table is scanned in.
-        single_thread_rows: with no more rows than this, one partition is faster.
-    """
-
-    max_rows: int = 10_000_000
-    max_bytes: int = 2**30
-    max_memory_bytes: int = 2**31
-    threads: int = 2
-    single_thread_rows: int = 131_072
-
-
-def execute(snapshot: QuerySnapshot, sql: str, params: Params, limits: Limits) -> pa.Table:
+def execute(
+    snapshot: QuerySnapshot,
+    sql: str,
+    params: Params,
+    limits: Limits,
+    reader: FileReader | None = None,
+) -> pa.Table:
     """Run one statement.
 
     Args:
@@ -88,6 +51,7 @@ def execute(snapshot: QuerySnapshot, sql: str, params: Params, limits: Limits) -
         sql: in DataFusion's spelling, see `engine.query.rewrite`.
         params: values of `$name`; integers up to 2**64 - 1.
         limits: of this query.
+        reader: of the files, for this query; without one nothing is known about them before.
 
     Returns:
         The result, with plain names and types and no metadata.
@@ -97,24 +61,43 @@ def execute(snapshot: QuerySnapshot, sql: str, params: Params, limits: Limits) -
         QueryUnsupported: DataFusion does not implement it.
         QueryTooLarge: it passes a limit.
         QueryExecutionFailed: it was planned and then failed.
+        DamagedFile: a file that it reads is not what was written.
     """
+    reader = reader or FileReader(Shelf(), limits.max_merged_bytes)
     bound = {name: _scalar(name, value) for name, value in params.items()}
     try:
-        result = _run(_planned(snapshot, sql, bound, limits), limits)
+        result = _run(_planned(snapshot, sql, bound, limits, reader), limits)
+    except QueryExecutionFailed:
+        reader.check()
+        raise
     except BaseException as error:
         # A panic of the query engine arrives as a BaseException of its own kind.
         if type(error).__name__ != "PanicException":
             raise
+        reader.check()
         raise QueryExecutionFailed(f"the query engine failed: {error}") from error
     return in_order_of_schemas(result) if lists_tables(sql) else result
 
 
 def _planned(
-    snapshot: QuerySnapshot, sql: str, params: Mapping[str, object], limits: Limits
+    snapshot: QuerySnapshot,
+    sql: str,
+    params: Mapping[str, object],
+    limits: Limits,
+    reader: FileReader,
 ) -> DataFrame:
-    if _may_be_pruned(snapshot, sql):
-        snapshot = _pruned(snapshot, sql, params, limits)
-    return _plan(_session(snapshot, limits), sql, params)
+    wanted: Wanted = {}
+    if _has_files(snapshot) or _may_be_pruned(snapshot, sql):
+        wanted = _wanted(snapshot, sql, params, limits, reader)
+        snapshot = _reduced(snapshot, wanted)
+    elif any(table.oldest_ns is not None for table in snapshot.tables.values()):
+        snapshot = _reduced(snapshot, _everything(snapshot))
+    return _plan(open_session(snapshot, limits, reader, wanted), sql, params)
+
+
+def _has_files(snapshot: QuerySnapshot) -> bool:
+    has_views = any(isinstance(table, SystemView) for table in snapshot.system.values())
+    return has_views or any(table.files for table in snapshot.tables.values())
 
 
 def _may_be_pruned(snapshot: QuerySnapshot, sql: str) -> bool:
@@ -122,20 +105,54 @@ def _may_be_pruned(snapshot: QuerySnapshot, sql: str) -> bool:
     return is_large and TIME in sql.lower()
 
 
-def _pruned(
-    snapshot: QuerySnapshot, sql: str, params: Mapping[str, object], limits: Limits
-) -> QuerySnapshot:
-    """Plan over empty tables, which is cheap, and keep only rows of the times that are read."""
-    empty = {name: TableSnapshot(table.schema) for name, table in snapshot.tables.items()}
-    frame = _plan(_session(replace(snapshot, tables=empty), limits), sql, params)
+def _wanted(
+    snapshot: QuerySnapshot,
+    sql: str,
+    params: Mapping[str, object],
+    limits: Limits,
+    reader: FileReader,
+) -> Wanted:
+    """Plan over empty tables, which is cheap, to see which tables are read, and which times."""
+    frame = _plan(open_session(_reduced(snapshot, {}), limits, reader, {}), sql, params)
     try:
-        ranges = time_ranges(frame.optimized_logical_plan())
+        found = scanned_times(frame.optimized_logical_plan())
     except Exception as error:
         raise planning_failure(error) from error
-    kept = dict(snapshot.tables)
-    for name in kept.keys() & ranges.keys():
-        kept[name] = replace(kept[name], batches=rows_within(kept[name].batches, ranges[name]))
-    return replace(snapshot, tables=kept)
+    known = _everything(snapshot)
+    if found is None or any(table not in known for table in found if table[0] in _OURS):
+        return known
+    return found
+
+
+def _everything(snapshot: QuerySnapshot) -> Wanted:
+    tables = {(SCHEMA, name): TimeRange() for name in snapshot.tables}
+    return {**tables, **{(SYSTEM, name): TimeRange() for name in snapshot.system}}
+
+
+def _reduced(snapshot: QuerySnapshot, wanted: Wanted) -> QuerySnapshot:
+    """Leave out the rows and files that are not wanted; a table without any stays, empty."""
+    tables = {
+        name: _within(table, wanted.get((SCHEMA, name))) for name, table in snapshot.tables.items()
+    }
+    system: dict[str, pa.Table | SystemView] = {}
+    for name, table in snapshot.system.items():
+        system[name] = table
+        if isinstance(table, SystemView):
+            is_read = (SYSTEM, name) in wanted
+            kept = replace(table, stored=_within(table.stored, TimeRange()))
+            system[name] = kept if is_read else table.schema.empty_table()
+    return replace(snapshot, tables=tables, system=system)
+
+
+def _within(table: TableSnapshot, wanted: TimeRange | None) -> TableSnapshot:
+    if wanted is None:
+        return TableSnapshot(table.schema)
+    if table.oldest_ns is not None:
+        wanted = wanted & TimeRange(low_ns=table.oldest_ns)
+    if not wanted.is_bounded:
+        return table
+    files = tuple(file for file in table.files if is_within(file, wanted))
+    return replace(table, batches=rows_within(table.batches, wanted), files=files)
 
 
 def _plan(context: SessionContext, sql: str, params: Mapping[str, object]) -> DataFrame:
@@ -184,55 +201,6 @@ def _check_size(rows: int, size_bytes: int, limits: Limits) -> None:
 
 def _plain(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(f.name, f.type, f.nullable) for f in schema])
-
-
-def _session(snapshot: QuerySnapshot, limits: Limits) -> SessionContext:
-    rows = sum(b.num_rows for table in snapshot.tables.values() for b in table.batches)
-    partitions = 1 if rows <= limits.single_thread_rows else limits.threads
-    context = SessionContext(_config(partitions), _runtime(limits))
-    context.catalog(_CATALOG).register_schema(_SYSTEM, Schema.memory_schema())
-    for name, table in snapshot.tables.items():
-        _register(context, _SCHEMA, name, _parted(table, partitions))
-    for name, system_table in snapshot.system.items():
-        batches = system_table.to_batches() or [_empty(system_table.schema)]
-        _register(context, _SYSTEM, name, [batches])
-    return context
-
-
-def _register(
-    context: SessionContext, schema: str, name: str, partitions: list[list[pa.RecordBatch]]
-) -> None:
-    # The name is parsed as SQL parses it, so it is quoted to come out as it is.
-    context.register_record_batches(f"{_CATALOG}.{schema}.{quoted_name(name)}", partitions)
-
-
-def _config(partitions: int) -> SessionConfig:
-    return (
-        SessionConfig()
-        .with_default_catalog_and_schema(_CATALOG, _SCHEMA)
-        .with_information_schema(True)
-        .with_target_partitions(partitions)
-        .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
-        .set("datafusion.execution.parquet.schema_force_view_types", "false")
-    )
-
-
-def _runtime(limits: Limits) -> RuntimeEnvBuilder:
-    pool = RuntimeEnvBuilder().with_disk_manager_disabled()
-    return pool.with_greedy_memory_pool(limits.max_memory_bytes)
-
-
-def _parted(table: TableSnapshot, partitions: int) -> list[list[pa.RecordBatch]]:
-    batches: Sequence[pa.RecordBatch] = table.batches or (_empty(table.schema),)
-    per_partition = -(-len(batches) // partitions)
-    return [
-        list(batches[start : start + per_partition])
-        for start in range(0, len(batches), per_partition)
-    ]
-
-
-def _empty(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
 
 
 def _scalar(name: str, value: object) -> pa.Scalar:

@@ -21,13 +21,15 @@ from engine.catalog.state import Database
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock, SystemClock
 from engine.errors import Busy, Stopping
-from engine.query.executor import Limits, QuerySnapshot, TableSnapshot, execute
+from engine.query.executor import execute
 from engine.query.mentions import Mentions
 from engine.query.pool import DaemonPool
-from engine.query.pruning import TimeRange, rows_within
+from engine.query.pruning import rows_within
 from engine.query.query_log import QueryLog, QueryRecord
 from engine.query.rewrite import Params, rewrite
+from engine.query.snapshot import Limits, QuerySnapshot, TableSnapshot
 from engine.query.system_tables import SystemTables
+from engine.query.time_range import TimeRange
 from engine.storage.buffer import HotBuffer
 
 __all__ = ["QueryService"]

@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from engine.model.entry import Client, TableRows, WriteEntry
 from engine.model.schema import Column, ColumnType, TableSchema
-from engine.query.executor import Limits, QuerySnapshot, TableSnapshot, execute
+from engine.query.executor import execute
 from engine.query.rewrite import rewrite
 from engine.query.rows import to_csv, to_json
+from engine.query.snapshot import Limits, QuerySnapshot, TableSnapshot
 from engine.storage.buffer import HotBuffer
 
 TABLE, SMALL = 1, 2

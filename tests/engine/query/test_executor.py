@@ -16,8 +16,9 @@ from engine.errors import (
     QueryUnsupported,
 )
 from engine.model.schema import Column, ColumnType, TableSchema
-from engine.query.executor import Limits, QuerySnapshot, TableSnapshot, execute
+from engine.query.executor import execute
 from engine.query.rewrite import Params, rewrite
+from engine.query.snapshot import Limits, QuerySnapshot, TableSnapshot
 
 SCHEMA = TableSchema(
     (
