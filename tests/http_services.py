@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from engine.catalog.commands import NewTrigger, create_trigger, delete_trigger
+from engine.catalog.commands import (
+    HardDelete,
+    NewTrigger,
+    create_trigger,
+    delete_database,
+    delete_trigger,
+)
 from engine.catalog.objects import LocalObjects
 from engine.catalog.store import CatalogStore
 from engine.clock import ManualClock
@@ -30,6 +36,8 @@ from engine.model.entry import Entry
 from engine.model.event import PluginResponse, RequestEvent
 from engine.plugins.installation import Wanted
 from engine.plugins.upload import UploadedFile
+
+NOW_NS = 1_700_000_000 * 10**9  # 2023-11-14T22:13:20Z
 
 
 def settled(value: object) -> Future:
@@ -106,6 +114,9 @@ class CatalogDefinitions:
 
     def delete(self, database: str, name: str, *, force: bool) -> None:
         self._store.update(delete_trigger(database, name, force=force))
+
+    def delete_database(self, name: str, hard_delete: HardDelete) -> None:
+        self._store.update(delete_database(name, NOW_NS, hard_delete))
 
 
 class ListedRequests:
@@ -252,6 +263,7 @@ class EdgeParts:
         self.dry_runs = ListedDryRuns()
         self.letters = ListedLetters()
         self.limits = limits or EdgeLimits()
+        self.deletions: list[bool] = []
         self.on_render: Callable[[], None] | None = None
 
     def services(self) -> HttpServices:
@@ -268,6 +280,8 @@ class EdgeParts:
             render=self._render,
             identity=Identity("1.2.3", "abcdef", "00000000-0000-0000-0000-000000000000"),
             limits=self.limits,
+            clock=ManualClock(NOW_NS),
+            note_deletion=lambda: self.deletions.append(True),
         )
 
     def _render(self, shape: Format, table: pa.Table) -> bytes:

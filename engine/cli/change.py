@@ -1,4 +1,4 @@
-"""`enable trigger`, `disable trigger` and `delete trigger`."""
+"""`enable trigger` and `disable trigger`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import typer
 from engine.cli.client import Client
 from engine.cli.options import DEFAULT_HOST, Database, Host, TlsCa, TlsNoVerify, Token
 
-__all__ = ["delete_app", "disable_app", "enable_app"]
+__all__ = ["disable_app", "enable_app"]
 
 enable_app = typer.Typer(help="Enable a trigger.")
 disable_app = typer.Typer(help="Disable a trigger.")
-delete_app = typer.Typer(help="Delete a trigger.")
 
 _PATH = "/api/v3/configure/processing_engine_trigger"
 _Name = Annotated[str, typer.Argument(metavar="TRIGGER_NAME")]
@@ -49,26 +48,6 @@ def disable_trigger(
     client = Client(host, token, tls_ca, tls_no_verify)
     _change(client, "POST", f"{_PATH}/disable", {"db": database, "trigger_name": name})
     print(f"Trigger {name} disabled successfully")
-
-
-@delete_app.command("trigger")
-def delete_trigger(
-    *,
-    name: _Name,
-    database: Database,
-    force: Annotated[
-        bool, typer.Option("--force", help="Delete it even when it is enabled.")
-    ] = False,
-    host: Host = DEFAULT_HOST,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_no_verify: TlsNoVerify = False,
-) -> None:
-    """Delete a trigger."""
-    client = Client(host, token, tls_ca, tls_no_verify)
-    forced = "true" if force else "false"
-    _change(client, "DELETE", _PATH, {"db": database, "trigger_name": name, "force": forced})
-    print(f"Trigger {name} deleted successfully")
 
 
 def _change(client: Client, method: str, path: str, params: dict[str, str]) -> None:

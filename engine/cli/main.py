@@ -16,7 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli import change, create, install, letters, show, test, update
+from engine.cli import change, create, delete, install, letters, show, test, update
+from engine.cli.backup import backup, restore
 from engine.cli.dotenv import load_dotenv
 from engine.cli.failures import CommandFailed, MissingValue
 from engine.cli.query import query
@@ -97,9 +98,11 @@ app.add_typer(letters.app, name="dead-letters")
 app.add_typer(update.app, name="update")
 app.add_typer(change.enable_app, name="enable")
 app.add_typer(change.disable_app, name="disable")
-app.add_typer(change.delete_app, name="delete")
+app.add_typer(delete.app, name="delete")
 app.add_typer(install.app, name="install")
 app.add_typer(test.app, name="test")
+app.command("backup")(backup)
+app.command("restore")(restore)
 app.command("demo")(_demo)
 
 

@@ -1,4 +1,4 @@
-"""`show databases`, `show plugins` and `show system`."""
+"""`show databases`, `show retention`, `show plugins` and `show system`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.cli.query import ask
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Show databases, plugins and system tables.")
+app = typer.Typer(help="Show databases, retention periods, plugins and system tables.")
 system_app = typer.Typer(help="Show the system tables of a database.")
 app.add_typer(system_app, name="system")
 
@@ -40,6 +40,15 @@ _DEFAULT_ORDER = {
     "parquet_files": "size_bytes",
     "queries": "end2end_duration",
 }
+_RETENTION = """SELECT database_name, CASE
+WHEN ns IS NULL THEN 'infinite'
+WHEN ns % 86400000000000 = 0 THEN concat(ns / 86400000000000, 'd')
+WHEN ns % 3600000000000 = 0 THEN concat(ns / 3600000000000, 'h')
+WHEN ns % 60000000000 = 0 THEN concat(ns / 60000000000, 'm')
+ELSE concat(ns / 1000000000, 's') END AS retention_period
+FROM (SELECT database_name, CAST(retention_period_ns AS BIGINT) AS ns
+FROM system.databases WHERE NOT deleted{})
+ORDER BY database_name"""
 _Limit = Annotated[int, typer.Option("--limit", "-l", min=0, help="Rows at most; 0 for all.")]
 
 
@@ -61,6 +70,23 @@ def show_databases(
     params = {"format": shape.value, "show_deleted": "true" if show_deleted else "false"}
     with client.send("GET", "/api/v3/configure/database", params=params) as answer:
         deliver(answer, shape, None)
+
+
+@app.command("retention")
+def show_retention(
+    *,
+    database: GroupDatabase = None,
+    shape: ShownFormat = OutputFormat.pretty,
+    host: Host = DEFAULT_HOST,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_no_verify: TlsNoVerify = False,
+) -> None:
+    """Show how long databases keep their rows."""
+    client = Client(host, token, tls_ca, tls_no_verify)
+    quoted = "" if database is None else database.replace("'", "''")
+    only = f" AND database_name = '{quoted}'" if database is not None else ""
+    _show(client, "_internal", _RETENTION.format(only), shape)
 
 
 @app.command("plugins")

@@ -1,4 +1,4 @@
-"""`update trigger`."""
+"""`update database` and `update trigger`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,36 @@ from engine.cli.plugin_files import python_files, read_text
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Update a trigger.")
+app = typer.Typer(help="Update a database or a trigger.")
 
 
-@app.callback()
-def _update() -> None:
-    """Update a trigger."""
+@app.command("database")
+def update_database(
+    *,
+    database: Database,
+    retention_period: Annotated[
+        str | None,
+        typer.Option(
+            "--retention-period",
+            "-r",
+            metavar="DURATION",
+            help="How long rows are kept, as 30d; 'none' for ever.",
+        ),
+    ] = None,
+    host: Host = DEFAULT_HOST,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_no_verify: TlsNoVerify = False,
+) -> None:
+    """Change how long a database keeps its rows."""
+    client = Client(host, token, tls_ca, tls_no_verify)
+    if retention_period is None:
+        raise CommandFailed("--retention-period is required for update database")
+    body: dict[str, str] = {"db": database}
+    if retention_period.lower() != "none":
+        body["retention_period"] = retention_period
+    client.send_json("PUT", "/api/v3/configure/database", body)
+    print(f'Database "{database}" updated successfully')
 
 
 @app.command("trigger")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from engine.http.backup import BackupEndpoints
 from engine.http.configure import ConfigureEndpoints
 from engine.http.edge import Edge
 from engine.http.endpoint import Endpoint, guarded
@@ -58,6 +59,7 @@ def make_app(services: HttpServices) -> Starlette:
             *_plugin_routes(services),
             *_package_routes(services),
             *_letter_routes(services),
+            *_backup_routes(services),
             *_test_routes(services),
         ],
         middleware=[
@@ -115,9 +117,11 @@ def _configure_routes(services: HttpServices) -> list[Route]:
         ("GET", _DATABASE, configure.list_databases),
         ("POST", _DATABASE, configure.create_database),
         ("PUT", _DATABASE, configure.update_database),
+        ("DELETE", _DATABASE, configure.delete_database),
         ("POST", f"{_DATABASE}/retention_period", configure.set_retention),
         ("DELETE", f"{_DATABASE}/retention_period", configure.clear_retention),
         ("POST", _TABLE, configure.create_table),
+        ("DELETE", _TABLE, configure.delete_table),
     ]
     return [_route(method, path, endpoint) for method, path, endpoint in table]
 
@@ -141,6 +145,11 @@ def _letter_routes(services: HttpServices) -> list[Route]:
         ("POST", f"{_LETTERS}/{{id}}/retry", letters.retry),
         ("DELETE", f"{_LETTERS}/{{id}}", letters.drop),
     ]
+    return [_route(method, path, endpoint) for method, path, endpoint in table]
+
+
+def _backup_routes(services: HttpServices) -> list[Route]:
+    table = [("GET", "/api/v3/backup", BackupEndpoints(services).download)]
     return [_route(method, path, endpoint) for method, path, endpoint in table]
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.catalog.commands import create_database, create_table, set_retention
+from engine.catalog.commands import (
+    HardDelete,
+    create_database,
+    create_table,
+    delete_table,
+    parse_hard_delete,
+    set_retention,
+)
+from engine.catalog.deletion import After
+from engine.catalog.state import Database
 from engine.errors import InvalidParameter
 from engine.http.bodies import read_body
 from engine.http.endpoint import blocking
@@ -33,6 +44,12 @@ class ConfigureEndpoints:
 
     def __init__(self, services: HttpServices) -> None:
         self._catalog = services.catalog
+        self._definitions = services.definitions
+        self._clock = services.clock
+        self._hard_delete_default = After(round(services.hard_delete_default_s * 1e9))
+        self._note_deletion = services.note_deletion
+        # A deletion may wait for runs to end; others must not fill the threads meanwhile.
+        self._one_deletion = asyncio.Lock()
         self._render = services.render
         self._limits = services.limits
 
@@ -41,10 +58,17 @@ class ConfigureEndpoints:
         fields = QueryFields(request.scope["query_string"])
         shape = named_format(fields.text("format"))
         with_deleted = fields.flag("show_deleted", default=False)
-        names = sorted(self._catalog.catalog.databases)
+        catalog = self._catalog.catalog
+        names = sorted(catalog.databases)
         columns = {"iox::database": pa.array(names, pa.utf8())}
         if with_deleted:
-            columns["deleted"] = pa.array([False] * len(names), pa.bool_())
+            trash = (t for t in catalog.trash.values() if isinstance(t.object, Database))
+            gone = sorted(trashed.name for trashed in trash)
+            is_gone = [False] * len(names) + [True] * len(gone)
+            columns = {
+                "iox::database": pa.array([*names, *gone], pa.utf8()),
+                "deleted": pa.array(is_gone, pa.bool_()),
+            }
         body = await blocking(lambda: self._render(shape, pa.table(columns)))
         return Response(body, headers={"content-type": shape.content_type})
 
@@ -61,6 +85,25 @@ class ConfigureEndpoints:
         fields = await self._json(request)
         retention_ns = _retention_ns(fields.optional_text("retention_period"))
         return await self._set_retention(fields.text("db"), retention_ns, status=200)
+
+    async def delete_database(self, request: Request) -> Response:
+        """Delete a database, its tables and triggers; the rows go when their time has come."""
+        fields = QueryFields(request.scope["query_string"])
+        name, hard_delete = fields.text("db"), self._hard_delete(fields)
+        async with self._one_deletion:
+            await blocking(lambda: self._definitions.delete_database(name, hard_delete))
+        self._note_deletion()
+        return Response(status_code=200)
+
+    async def delete_table(self, request: Request) -> Response:
+        """Delete a table; the rows go when their time has come."""
+        fields = QueryFields(request.scope["query_string"])
+        database, table = fields.text("db"), fields.text("table")
+        hard_delete = self._hard_delete(fields)
+        decide = delete_table(database, table, self._clock.now_ns(), hard_delete)
+        await blocking(lambda: self._catalog.update(decide))
+        self._note_deletion()
+        return Response(status_code=200)
 
     async def set_retention(self, request: Request) -> Response:
         """Set the retention period of a database, given in the query string."""
@@ -87,6 +130,10 @@ class ConfigureEndpoints:
     ) -> Response:
         await blocking(lambda: self._catalog.update(set_retention(database, retention_ns)))
         return Response(status_code=status)
+
+    def _hard_delete(self, fields: QueryFields) -> HardDelete:
+        text = fields.optional_text("hard_delete_at")
+        return parse_hard_delete(text or "default", self._hard_delete_default)
 
     async def _json(self, request: Request) -> JsonFields:
         require_json(request)

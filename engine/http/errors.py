@@ -24,6 +24,7 @@ from engine.errors import (
     PluginFailed,
     PluginFileError,
     RunTimedOut,
+    SoftDeletedDatabase,
     UnknownEndpoint,
     UserError,
     WorkerDied,
@@ -117,7 +118,7 @@ def plain_answer(error: EngineError) -> Response:
             answer = text_answer(404, '{error: "not found"}')
         case InvalidDatabaseName() | LimitExceeded() | PluginFailed() | WorkerDied():
             answer = json_answer(error.http_status, {"error": str(error)})
-        case RunTimedOut():
+        case RunTimedOut() | SoftDeletedDatabase():
             answer = json_answer(error.http_status, {"error": str(error)})
         case PluginFileError():
             answer = text_answer(error.http_status, f"Plugin error: {error}")

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from engine.http.protocol import CUT
 from engine.model.event import BodyParts, BodyState
 
-__all__ = ["WITHOUT_BODY", "PartsAnswer"]
+__all__ = ["WITHOUT_BODY", "PartsAnswer", "cut", "until_gone"]
 
 WITHOUT_BODY = frozenset((204, 205, 304))
 
@@ -42,7 +42,7 @@ class PartsAnswer(Response):
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._parts.watch(lambda: _tell(loop, changed))
-        gone = asyncio.ensure_future(_until_gone(receive))
+        gone = asyncio.ensure_future(until_gone(receive))
         gone.add_done_callback(lambda _: changed.set())
         has_body = scope["method"] != "HEAD" and self.status_code not in WITHOUT_BODY
         try:
@@ -57,7 +57,7 @@ class PartsAnswer(Response):
                 if part is BodyState.COMPLETE:
                     await send({"type": "http.response.body", "body": b""})
                 elif part is BodyState.BROKEN:
-                    await _cut(scope, gone)
+                    await cut(scope, gone)
                 elif has_body:
                     await send({"type": "http.response.body", "body": part, "more_body": True})
         finally:
@@ -90,12 +90,13 @@ async def _within(changed: asyncio.Event, limit_s: float | None) -> bool:
     return True
 
 
-async def _until_gone(receive: Receive) -> None:
+async def until_gone(receive: Receive) -> None:
+    """Wait until the client has left, or has been answered."""
     while (await receive())["type"] != "http.disconnect":
         continue
 
 
-async def _cut(scope: Scope, gone: asyncio.Future[None]) -> None:
+async def cut(scope: Scope, gone: asyncio.Future[None]) -> None:
     """Close the connection once what was sent has left, and wait until that is so."""
     scope["extensions"][CUT]["now"]()
     await gone

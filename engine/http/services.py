@@ -14,8 +14,9 @@ from typing import Protocol
 import pyarrow as pa
 
 from engine.catalog.change import Decide
-from engine.catalog.commands import NewTrigger
+from engine.catalog.commands import HardDelete, NewTrigger
 from engine.catalog.state import Catalog
+from engine.clock import Clock, SystemClock
 from engine.http.auth import Authorizer, OpenAccess
 from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
@@ -27,12 +28,14 @@ from engine.plugins.installation import Wanted
 from engine.plugins.upload import UploadedFile
 
 __all__ = [
+    "BackupParts",
     "CatalogCommits",
     "Definitions",
     "DryRunner",
     "GivenUpEvents",
     "HttpServices",
     "Identity",
+    "MakesBackups",
     "PackageInstalls",
     "PluginRequests",
     "PluginUploads",
@@ -96,6 +99,10 @@ class Definitions(Protocol):
         """Delete a trigger."""
         ...
 
+    def delete_database(self, name: str, hard_delete: HardDelete) -> object:
+        """Delete a database and its triggers."""
+        ...
+
 
 class PluginRequests(Protocol):
     """Hands requests to the plugins that serve them."""
@@ -134,6 +141,31 @@ class GivenUpEvents(Protocol):
 
     def drop(self, database: str, id_: str) -> None:
         """Close a letter; blocks on the disk."""
+        ...
+
+
+class BackupParts(Protocol):
+    """A backup that is being sent; every method blocks on the disk."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of all pieces."""
+        ...
+
+    def next_piece(self) -> bytes | None:
+        """Return the next piece; None at the end."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was kept for it."""
+        ...
+
+
+class MakesBackups(Protocol):
+    """Makes backups."""
+
+    def begin(self, *, with_plugins: bool) -> BackupParts:
+        """Take hold of this moment; raises Busy, blocks on the disk."""
         ...
 
 
@@ -180,7 +212,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class HttpServices:
-    """Everything that the endpoints call."""
+    """Everything that the endpoints call.
+
+    Args:
+        backups: None when the server makes none.
+        clock: tells when something was deleted.
+        hard_delete_default_s: from a deletion to the removal of what was deleted.
+        note_deletion: called when something was deleted that may be due for removal already.
+
+    The others are described by their protocols.
+    """
 
     catalog: CatalogCommits
     writer: Writes
@@ -195,3 +236,7 @@ class HttpServices:
     identity: Identity
     limits: EdgeLimits = field(default_factory=EdgeLimits)
     authorize: Authorizer = field(default_factory=OpenAccess)
+    backups: MakesBackups | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    hard_delete_default_s: float = 259_200.0
+    note_deletion: Callable[[], object] = lambda: None

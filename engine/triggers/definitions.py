@@ -11,8 +11,10 @@ import threading
 from collections.abc import Callable, Iterable
 
 from engine.catalog.commands import (
+    HardDelete,
     NewTrigger,
     create_trigger,
+    delete_database,
     delete_trigger,
     disable_trigger,
     enable_trigger,
@@ -127,6 +129,21 @@ class TriggerDefinitions:
             log.info("trigger deleted", extra={"trigger": name})
             self._stop(trigger)
             self._forget_progress(trigger.id)
+
+    def delete_database(self, name: str, hard_delete: HardDelete) -> None:
+        """Delete a database and its triggers, or change when one in the trash is removed.
+
+        Raises:
+            UserError: see `engine.catalog.deletion.delete_database`.
+        """
+        with self._lock:
+            before = self._catalog.catalog
+            decide = delete_database(name, self._clock.now_ns(), hard_delete)
+            after = self._catalog.update(decide)
+            log.info("database deleted", extra={"database": name})
+            for trigger_id in before.triggers.keys() - after.triggers.keys():
+                self._stop(before.triggers[trigger_id])
+                self._forget_progress(trigger_id)
 
     def _start(self, trigger: Trigger) -> None:
         self._note_start(trigger)

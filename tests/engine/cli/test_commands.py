@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from engine.catalog.commands import create_database
+from engine.catalog.commands import create_database, create_table
 from engine.cli.client import Client
 from engine.cli.failures import BadValue
 from engine.errors import Busy
@@ -182,6 +182,78 @@ def test_trigger_is_switched_and_deleted(at_server: Callable, parts: EdgeParts) 
     assert "Delete command failed: server responded with error [409 Conflict]" in refused.err
     deleted = at_server("delete", "trigger", "-d", "db", "--force", "t")
     assert deleted.out == "Trigger t deleted successfully\n"
+
+
+@pytest.fixture
+def table(parts: EdgeParts) -> None:
+    parts.catalog.update(create_table("db", "t", ()))
+
+
+@pytest.mark.parametrize("answer", [b"yes\n", b"Y\n", b" y"])
+@pytest.mark.usefixtures("table")
+def test_deletion_asks_first(
+    at_server: Callable, parts: EdgeParts, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    pipe(monkeypatch, answer)
+    table = at_server("delete", "table", "-d", "db", "t")
+    pipe(monkeypatch, answer)
+    database = at_server("delete", "database", "db")
+
+    assert (table.status, table.out) == (0, 'Table "db"."t" deleted successfully\n')
+    assert table.err == "Are you sure you want to delete \"t\"? Enter 'yes' or 'y' to confirm\n"
+    assert (database.status, database.out) == (0, 'Database "db" deleted successfully\n')
+    assert set(parts.catalog.catalog.databases) == {"_internal"}
+
+
+@pytest.mark.parametrize("answer", [b"", b"no\n", b"yesterday\n"])
+@pytest.mark.usefixtures("table")
+def test_nothing_is_deleted_without_consent(
+    at_server: Callable, parts: EdgeParts, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    pipe(monkeypatch, answer)
+
+    ended = at_server("delete", "database", "db")
+
+    assert ended.status == 1
+    assert "Delete command failed: Cannot proceed without confirmation\n" in ended.err
+    assert parts.catalog.catalog.trash == {}
+
+
+@pytest.mark.usefixtures("table")
+def test_deletion_names_the_time_of_removal(at_server: Callable, parts: EdgeParts) -> None:
+    never = at_server("delete", "table", "-d", "db", "t", "-y", "--hard-delete", "never")
+    wrong = at_server("delete", "database", "db", "-y", "--hard-delete", "soon")
+
+    [trashed] = parts.catalog.catalog.trash.values()
+    assert (never.status, never.err) == (0, "")
+    assert (trashed.original, trashed.hard_delete_ns) == ("t", None)
+    assert wrong.status == 2
+    assert wrong.err.startswith("error: invalid value 'soon' for '--hard-delete <WHEN>'")
+
+
+def test_deletion_that_is_refused_tells_why(at_server: Callable) -> None:
+    ended = at_server("delete", "database", "none", "-y")
+
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == (
+        "Delete command failed: server responded with error [404 Not Found]: "
+        "the requested resource was not found: none\n"
+    )
+
+
+@pytest.mark.usefixtures("database")
+def test_retention_is_updated(at_server: Callable, parts: EdgeParts) -> None:
+    limited = at_server("update", "database", "-d", "db", "-r", "1d")
+    kept_ns = parts.catalog.catalog.database("db").retention_ns
+    cleared = at_server("update", "database", "-d", "db", "--retention-period", "none")
+    missing = at_server("update", "database", "-d", "db")
+
+    assert limited.out == cleared.out == 'Database "db" updated successfully\n'
+    assert kept_ns == 86_400 * 10**9
+    assert parts.catalog.catalog.database("db").retention_ns is None
+    assert missing.err == (
+        "Update command failed: --retention-period is required for update database\n"
+    )
 
 
 def test_query_prints_the_body_and_a_newline(at_server: Callable, parts: EdgeParts) -> None:

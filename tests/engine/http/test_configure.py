@@ -3,8 +3,10 @@
 import httpx
 import pytest
 
+from engine.catalog.commands import NewTrigger, create_trigger
 from engine.model.schema import ColumnType
-from tests.http_services import EdgeParts
+from engine.model.trigger import AllTablesSpec
+from tests.http_services import NOW_NS, EdgeParts
 
 DATABASE = "/api/v3/configure/database"
 TABLE = "/api/v3/configure/table"
@@ -137,4 +139,114 @@ def test_wrong_tables_are_refused(client: httpx.Client, change: dict, text: str)
     answer = client.post(TABLE, json=body)
 
     assert answer.status_code == 400
+    assert answer.text.startswith(text)
+
+
+def deleted(parts: EdgeParts) -> dict[str, int | None]:
+    """Return what is in the trash with the times at which it is removed."""
+    trash = parts.catalog.catalog.trash.values()
+    return {trashed.name: trashed.hard_delete_ns for trashed in trash}
+
+
+def test_deleted_database_frees_its_name_and_takes_its_triggers_along(
+    client: httpx.Client, parts: EdgeParts
+) -> None:
+    client.post(DATABASE, json={"db": "db"})
+    new = NewTrigger("db", "t", "p.py", AllTablesSpec())
+    parts.catalog.update(create_trigger(new, start=0, now_ns=0))
+
+    gone = client.delete(DATABASE, params={"db": "db"})
+    again = client.delete(DATABASE, params={"db": "db"})
+    created = client.post(DATABASE, json={"db": "db"})
+
+    assert (gone.status_code, gone.content, created.status_code) == (200, b"", 200)
+    assert (again.status_code, again.text) == (
+        409,
+        "attempted to modify resource that was already deleted: db",
+    )
+    assert parts.catalog.catalog.triggers == {}
+    assert deleted(parts) == {"db-20231114T221320": NOW_NS + 3 * DAY_NS}
+    assert parts.deletions == [True]
+
+
+@pytest.mark.parametrize(
+    ("hard_delete_at", "expected_ns"),
+    [
+        ("default", NOW_NS + 3 * DAY_NS),
+        ("now", NOW_NS),
+        ("never", None),
+        ("2023-11-14T22:13:21Z", NOW_NS + 10**9),
+        ("2000-01-01T00:00:00Z", NOW_NS),
+    ],
+)
+def test_time_of_removal_is_chosen(
+    client: httpx.Client, parts: EdgeParts, hard_delete_at: str, expected_ns: int | None
+) -> None:
+    client.post(TABLE, json={"db": "db", "table": "t", "tags": [], "fields": []})
+
+    table = client.delete(
+        TABLE, params={"db": "db", "table": "t", "hard_delete_at": hard_delete_at}
+    )
+    database = client.delete(DATABASE, params={"db": "db", "hard_delete_at": hard_delete_at})
+
+    assert (table.status_code, database.status_code) == (200, 200)
+    assert deleted(parts) == {
+        "t-20231114T221320": expected_ns,
+        "db-20231114T221320": expected_ns,
+    }
+    assert parts.deletions == [True, True]
+
+
+def test_deleted_databases_are_listed_behind_the_others_when_asked(client: httpx.Client) -> None:
+    for name in ("zoo", "abc"):
+        client.post(DATABASE, json={"db": name})
+    client.delete(DATABASE, params={"db": "abc"})
+
+    listed = client.get(DATABASE, params={"format": "json"})
+    all_ = client.get(DATABASE, params={"format": "json", "show_deleted": "true"})
+
+    assert [row["iox::database"] for row in listed.json()] == ["_internal", "zoo"]
+    assert [(row["iox::database"], row["deleted"]) for row in all_.json()] == [
+        ("_internal", False),
+        ("zoo", False),
+        ("abc-20231114T221320", True),
+    ]
+
+
+def test_deleted_database_takes_no_more_writes(client: httpx.Client) -> None:
+    client.post(DATABASE, json={"db": "db"})
+    client.delete(DATABASE, params={"db": "db"})
+    name = "db-20231114T221320"
+
+    old = client.post("/api/v3/write_lp", params={"db": name}, content="m f=1 1")
+    new = client.post("/api/v3/write_lp", params={"db": "db"}, content="m f=1 1")
+
+    assert old.status_code == 400
+    assert old.json() == {
+        "error": f"cannot write to soft-deleted database '{name}' - it is marked for deletion"
+    }
+    assert new.status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "status", "text"),
+    [
+        (DATABASE, {}, 400, "serde error: missing field `db`"),
+        (DATABASE, {"db": "none"}, 404, "the requested resource was not found: none"),
+        (DATABASE, {"db": "_internal"}, 500, "cannot delete internal db"),
+        (DATABASE, {"db": "db", "hard_delete_at": "soon"}, 400, "invalid hard delete time 'soon'"),
+        (TABLE, {"db": "db"}, 400, "serde error: missing field `table`"),
+        (TABLE, {"db": "db", "table": "none"}, 404, "the requested resource was not found: none"),
+        (TABLE, {"db": "none", "table": "t"}, 404, "the requested resource was not found: none"),
+        (TABLE, {"db": "_internal", "table": "t"}, 500, "cannot delete internal db"),
+    ],
+)
+def test_wrong_deletions_are_refused(
+    client: httpx.Client, path: str, params: dict, status: int, text: str
+) -> None:
+    client.post(DATABASE, json={"db": "db"})
+
+    answer = client.delete(path, params=params)
+
+    assert answer.status_code == status
     assert answer.text.startswith(text)

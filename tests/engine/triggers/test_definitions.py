@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from engine.catalog.commands import NewTrigger, create_database
+from engine.catalog.deletion import NOW
 from engine.catalog.objects import LocalObjects
 from engine.catalog.store import CatalogStore
 from engine.clock import SystemClock
@@ -32,12 +33,13 @@ class WritesMeanwhile:
 
     def __init__(self) -> None:
         self.end = 5
+        self.stopped: list[int] = []
 
     def start(self, trigger: Trigger) -> None:
         self.end += 1
 
     def stop(self, trigger_id: int) -> None:
-        pass
+        self.stopped.append(trigger_id)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,31 @@ def test_what_is_written_while_a_trigger_starts_is_announced_to_it(tmp_path: Pat
     database = catalog.catalog.databases["db"].id
     assert told == [([database], 6), ([database], 7)]
     assert catalog.catalog.trigger_named("db", "t").start == 6
+
+
+def test_deleted_database_stops_its_triggers_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text("def process_writes(influxdb3_local, tables, args): pass\n")
+    catalog = CatalogStore.open(LocalObjects(tmp_path / "catalog"))
+    registry, forgotten = WritesMeanwhile(), []
+    definitions = TriggerDefinitions(
+        catalog,
+        cast("Registry", registry),
+        Scheduler(SystemClock(), lambda *_: None),
+        PluginFolder(tmp_path),
+        SystemClock(),
+        log_end=lambda: registry.end,
+        note_end=lambda databases, end: None,
+        note_start=lambda _: None,
+        forget_progress=forgotten.append,
+    )
+    for name in ("db", "other"):
+        catalog.update(create_database(name))
+        definitions.create(NewTrigger(name, "t", "p.py", AllTablesSpec()))
+        definitions.create(NewTrigger(name, "s", "p.py", EverySpec(10**9)))
+    gone = {t.id for t in catalog.catalog.triggers_of(catalog.catalog.database("db").id)}
+
+    definitions.delete_database("db", NOW)
+
+    assert len(gone) == 2
+    assert set(registry.stopped) == set(forgotten) == gone
+    assert len(catalog.catalog.triggers) == 2
