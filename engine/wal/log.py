@@ -7,16 +7,15 @@ may be higher by one than `next_sequence` was. Older segments may be dropped at 
 When an append fails, what it wrote is cut off again. A full disk is reported and the next append
 tries anew; after any other failure the log refuses appends until it is opened again.
 
-Threads: one at a time may call `append` and `close`, one at a time `drop_before`; `read`, `heads`,
-`forget` and the readers of state may be called by any. The lock guards the progress; it is never
-held while the disk is used.
+Threads: one may call `append` and `close`, one `drop_before`, any the rest. The lock guards the
+progress; it is never held while the disk is used.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -81,7 +80,8 @@ class Log:
         directory: Path,
         *,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
-        checked_from: int = 0,
+        checked_from: int | Callable[[], int] = 0,
+        not_below: int = 0,
         disk: Disk | None = None,
         clock: Clock | None = None,
     ) -> Self:
@@ -91,7 +91,9 @@ class Log:
             directory: holds nothing but the log.
             segment_bytes: a segment of at least this size is followed by a new one.
             checked_from: of segments wholly below this sequence only the header is looked at;
-                damage in them is found when somebody reads them.
+                damage in them is found when they are read. A function is called under the lock.
+            not_below: new entries get this sequence or a higher one, even if the log ends before
+                it because entries were lost: whatever else names sequences must not meet new ones.
             disk: the calls that change the disk.
             clock: for `written_ns`.
 
@@ -104,7 +106,7 @@ class Log:
         try:
             lock_descriptor = lock_directory(directory, disk)
             try:
-                return cls(
+                log = cls(
                     directory,
                     recover(directory, disk, checked_from),
                     lock_descriptor=lock_descriptor,
@@ -112,11 +114,13 @@ class Log:
                     disk=disk,
                     clock=clock or SystemClock(),
                 )
+                log.skip_to(not_below)
             except BaseException:
                 os.close(lock_descriptor)
                 raise
         except OSError as error:
             raise DiskFailed(f"cannot open the write-ahead log in {directory}: {error}") from error
+        return log
 
     @property
     def first_sequence(self) -> int:
@@ -168,7 +172,7 @@ class Log:
         if self._failure is not None:
             raise DiskFailed(self._failure)
         if self._is_full():
-            self._rotate()
+            self._rotate(self.next_sequence)
         first = self.next_sequence
         written_ns = self._clock.now_ns()
         seed = self._writer.seed
@@ -186,10 +190,7 @@ class Log:
         return first
 
     def read(self, start: int) -> Iterator[Read]:
-        """Read the records that are durable now, oldest first, one in memory at a time.
-
-        Args:
-            start: records that end before this sequence are passed over.
+        """Read the records from the one with entry `start` on, one in memory at a time.
 
         Raises:
             CorruptLog: the log was damaged since it was opened, or by a writer's mistake.
@@ -208,15 +209,9 @@ class Log:
         return self._shelf.spans(self.next_sequence)
 
     def drop_before(self, sequence: int) -> int:
-        """Remove the segments all of whose entries are below a sequence, oldest first.
+        """Remove the segments wholly below a sequence, but never the last; return how many.
 
-        The last segment always stays.
-
-        Returns:
-            How many were removed.
-
-        Raises:
-            DiskFailed: the disk refused; what is left is a whole log.
+        Raises: DiskFailed when the disk refused; what is left is a whole log.
         """
         dropped = self._shelf.below(sequence)
         try:
@@ -236,11 +231,10 @@ class Log:
             return self._progress.checkpoint()
 
     def open_ranges(self) -> Mapping[int, tuple[tuple[int, int], ...]]:
-        """Return the events that wrote synchronously and have not finished, by trigger.
+        """Return [from, to) of the events that wrote synchronously and have not finished, sorted.
 
-        Returns:
-            [from, to) of each, sorted; a tick stands there twice. After a restart exactly these
-            must be delivered again, since the keys of their writes name them.
+        By trigger; a tick stands there twice. After a restart exactly these must be delivered
+        again, since the keys of their writes name them.
         """
         with self._lock:
             return self._progress.open_ranges()
@@ -255,6 +249,11 @@ class Log:
         with self._lock:
             self._progress.forget(trigger_id)
 
+    def skip_to(self, sequence: int) -> None:
+        """Begin a segment at a sequence if the log ends before it; what is between is lost."""
+        if self.next_sequence < sequence:
+            self._rotate(sequence)
+
     def close(self) -> None:
         """Close the files and let another process open the log."""
         self._failure = "the write-ahead log is closed"
@@ -263,7 +262,7 @@ class Log:
 
     def _first_writer(self, recovered: Recovered) -> SegmentWriter:
         if not recovered.files:
-            return self._begin_segment()
+            return self._begin_segment(self.next_sequence)
         file, end = recovered.files[-1], recovered.sizes[-1]
         return SegmentWriter.resume(file, recovered.seed, end, self._disk, self._reserve_bytes)
 
@@ -271,17 +270,18 @@ class Log:
         is_large = self._writer.end >= self._segment_bytes
         return is_large and self.next_sequence > self._writer.file.first_sequence + 1
 
-    def _rotate(self) -> None:
+    def _rotate(self, first: int) -> None:
         left = self._writer
-        self._begin_segment()
+        self._begin_segment(first)
         left.close()
 
-    def _begin_segment(self) -> SegmentWriter:
-        head = self.checkpoint()
-        file = SegmentFile.within(self._directory, self.next_sequence)
+    def _begin_segment(self, first: int) -> SegmentWriter:
+        head, follows = self.checkpoint(), self.next_sequence
+        file = SegmentFile.within(self._directory, first)
         try:
+            room, now_ns = self._reserve_bytes, self._clock.now_ns()
             writer = begin_segment(
-                file, head, self._disk, self._clock.now_ns(), self._reserve_bytes
+                file, head, self._disk, now_ns, reserve_bytes=room, follows=follows
             )
         except WriteFailed as failure:
             raise self._failed(failure) from failure

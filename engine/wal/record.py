@@ -1,15 +1,17 @@
 """The byte format of the write-ahead log. Pure; any thread.
 
-All integers are little-endian and unsigned unless said otherwise. A segment file is a segment
-header followed by records without gaps; every record starts at a multiple of 8. Zeros may follow.
+All integers are little-endian and unsigned unless said otherwise. A segment file is a header, then
+records without gaps, each at a multiple of 8; zeros may follow.
 
-Segment header, 32 bytes:
+Segment header, 40 bytes:
 
     0   8  magic            F7 42 48 57 41 4C 0D 0A
     8   4  version          2
-    12  4  header crc32c    of bytes 0-11 and 16-31
+    12  4  header crc32c    of bytes 0-11 and 16-39
     16  8  salt             random; its crc32c is the seed of every checksum in the records
     24  8  first sequence   of the first entry, as in the file's name
+    32  8  follows          the sequence after the last entry of the segment before it: the first
+                            sequence again, or less when a repair gave entries up
 
 Record, a multiple of 8 bytes:
 
@@ -28,9 +30,8 @@ Payload:
     16  -  head             msgpack, see `entries`; then zero bytes up to a multiple of 8
     -   -  blocks           Arrow IPC streams one after the other, see `blocks`
 
-The salt makes headers unguessable: the search for a later record (see `segment`) cannot be misled
-by values that a client wrote, nor by what an older file left on the disk. No string holds the
-first byte of a magic, since it is not UTF-8.
+The salt makes headers unguessable: the search for a later record (see `scan`) cannot be misled by
+values that a client wrote, nor by what an older file left on the disk.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ RECORD_MAGIC = b"\xf7REC"
 SEGMENT_MAGIC = b"\xf7BHWAL\r\n"
 MAX_PAYLOAD_BYTES = 1 << 30
 
-_SEGMENT = struct.Struct("<8sII8sQ")
+_SEGMENT = struct.Struct("<8sII8sQQ")
 _RECORD = struct.Struct("<4sIQII")
 _PAYLOAD = struct.Struct("<IIq")
 SEGMENT_HEADER_BYTES = _SEGMENT.size
@@ -94,6 +95,7 @@ class SegmentHeader:
     version: int
     seed: int
     first_sequence: int
+    follows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +107,17 @@ class RecordHeader:
     payload_crc: int
 
 
-def encode_segment_header(first_sequence: int, salt: bytes) -> bytes:
-    """Return the first 32 bytes of a segment.
+def encode_segment_header(first_sequence: int, salt: bytes, follows: int | None = None) -> bytes:
+    """Return the first 40 bytes of a segment.
 
     Args:
         first_sequence: of the entry that will come first.
         salt: 8 random bytes.
+        follows: the sequence after the segment before it; None for the first sequence.
     """
     head = struct.pack("<8sI", SEGMENT_MAGIC, VERSION)
-    tail = struct.pack("<8sQ", salt, first_sequence)
+    before = first_sequence if follows is None else follows
+    tail = struct.pack("<8sQQ", salt, first_sequence, before)
     return head + crc32c(head + tail).to_bytes(4, "little") + tail
 
 
@@ -123,13 +127,15 @@ def segment_seed(salt: bytes) -> int:
 
 
 def parse_segment_header(data: bytes) -> SegmentHeader | None:
-    """Read the first 32 bytes of a segment; None when they are damaged."""
+    """Read the first bytes of a segment of any version; None when they are damaged."""
     if len(data) != SEGMENT_HEADER_BYTES:
         return None
-    magic, version, crc, salt, first_sequence = _SEGMENT.unpack(data)
+    if data[:12] == SEGMENT_MAGIC + (1).to_bytes(4, "little"):
+        return SegmentHeader(1, 0, 0, 0)  # before the first release; its header was shorter
+    magic, version, crc, salt, first_sequence, follows = _SEGMENT.unpack(data)
     if magic != SEGMENT_MAGIC or crc != crc32c(data[:12] + data[16:]):
         return None
-    return SegmentHeader(version, segment_seed(salt), first_sequence)
+    return SegmentHeader(version, segment_seed(salt), first_sequence, follows)
 
 
 def encode_ahead(entry: Entry) -> Streams:
@@ -229,8 +235,7 @@ def decode(payload: bytes) -> list[Entry]:
     """Return the entries of a payload; their rows refer to its memory.
 
     Raises:
-        DamagedRecord: the payload is not exactly what `encode` makes; nothing else is raised,
-            whatever the bytes.
+        DamagedRecord: it is not exactly what `encode` makes; nothing else, whatever the bytes.
     """
     head, position = _read_head(payload)
     if position + sum(block.length for block in head.blocks) != len(payload):

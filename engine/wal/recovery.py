@@ -9,7 +9,7 @@ Since each segment begins with a checkpoint, only the last one is folded.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,10 +23,14 @@ from engine.wal.repair import cut_tail, remove_empty
 from engine.wal.scan import Ending, EndingKind, RawRecord, SegmentReader
 from engine.wal.segment import SegmentFile
 
-__all__ = ["Recovered", "corrupt", "recover", "segment_files"]
+__all__ = ["Recovered", "check_adjoining", "corrupt", "recover", "segment_files"]
 
 _SEGMENT_NAME = re.compile(r"(\d{20})\.wal")
 _FIRST_SEQUENCE = 1
+_ADVICE = (
+    "`bulkhead wal verify` tells what is damaged; to go on without the entries from there on, use "
+    "`bulkhead wal repair`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +50,28 @@ class Recovered:
     seed: int
 
 
-def recover(directory: Path, disk: Disk, checked_from: int = 0) -> Recovered:
+def recover(directory: Path, disk: Disk, checked_from: int | Callable[[], int] = 0) -> Recovered:
     """Check every segment, repair the last one, and fold its entries.
 
     Args:
         directory: of the log.
         disk: the calls that change the disk.
-        checked_from: of segments wholly below this sequence only the header is looked at.
+        checked_from: of segments wholly below this sequence only the header is looked at; or a
+            function that tells it.
 
     Raises:
         CorruptLog: something other than an unfinished last write is wrong; nothing was changed.
         OSError: the disk refused.
     """
     files = segment_files(directory)
+    checked_from = checked_from() if callable(checked_from) else checked_from
     sizes = []
     for file, after in pairwise(files):
         if after.first_sequence > checked_from:
-            expected, size = _check_complete(file)
+            end, size = _check_complete(file)
+            check_adjoining(after, end)
         else:
-            expected, size = _check_header(file, after)
-        if after.first_sequence != expected:
-            raise _missing(after, expected)
+            size = _check_header(file)
         sizes.append(size)
     if files and not _repair_last(files, disk):
         files.pop()
@@ -79,8 +84,7 @@ def corrupt(path: Path, offset: int, reason: str) -> CorruptLog:
     """Word the error for damage in a segment."""
     return CorruptLog(
         f"the write-ahead log is damaged: {path} at byte {offset}: {reason}. "
-        "Nothing was changed. Restore the file from a backup; or, to go on without the entries "
-        "from there on, move it and all later segments to another directory."
+        f"Nothing was changed. Restore the file from a backup. {_ADVICE}"
     )
 
 
@@ -91,21 +95,27 @@ def segment_files(directory: Path) -> list[SegmentFile]:
     return sorted(files, key=lambda file: file.first_sequence)
 
 
-def _missing(file: SegmentFile, expected: int) -> CorruptLog:
-    return CorruptLog(
-        f"the write-ahead log is incomplete: {file.path} begins with entry {file.first_sequence}, "
-        f"but the segment before it ends with {expected - 1}. Put the missing segment back; or, "
-        "to go on without the entries from there on, move this and all later segments to another "
-        "directory."
-    )
+def check_adjoining(file: SegmentFile, end: int) -> None:
+    """Check that a segment follows the one before it, which ends before sequence `end`.
+
+    Raises:
+        CorruptLog: it does not, and no repair says that entries were given up there.
+    """
+    reader = SegmentReader(file)
+    if file.first_sequence != end and (reader.check_header() is not None or reader.follows != end):
+        raise CorruptLog(
+            f"the write-ahead log is incomplete: {file.path} begins with entry "
+            f"{file.first_sequence}, but the segment before it ends with {end - 1}. "
+            f"Put the missing segment back. {_ADVICE}"
+        )
 
 
-def _check_header(file: SegmentFile, after: SegmentFile) -> tuple[int, int]:
-    """Return the next sequence and the size of a segment that is taken to be whole."""
+def _check_header(file: SegmentFile) -> int:
+    """Return the size of a segment that is taken to be whole."""
     ending = SegmentReader(file).check_header()
     if ending is not None:
         raise corrupt(file.path, ending.offset, ending.reason)
-    return after.first_sequence, file.path.stat().st_size
+    return file.path.stat().st_size
 
 
 def _check_complete(file: SegmentFile) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from engine.model.entry import Entry
 from engine.wal.heads import TableCount, decode_heads
 from engine.wal.record import decode, written_ns
 from engine.wal.recovery import corrupt
-from engine.wal.scan import RawRecord, SegmentReader
+from engine.wal.scan import EndingKind, RawRecord, SegmentReader
 from engine.wal.segment import SegmentFile
 from engine.wal.shelf import Shelf
 
@@ -80,29 +80,39 @@ def _read(
     files = [file for file in shelf.files() if file.first_sequence < end]
     if not files or start < files[0].first_sequence:
         raise LogDropped(shelf.files()[0].first_sequence)
-    stops = [*(file.first_sequence for file in files[1:]), end]
     return (
         _made(file, record, made)
-        for file, stop in zip(files, stops, strict=True)
-        if stop > start
-        for record in _read_segment(shelf, file, start, stop)
+        for file, after in zip(files, [*files[1:], None], strict=True)
+        if after is None or after.first_sequence > start
+        for record in _read_segment(shelf, file, after, start, end)
     )
 
 
-def _read_segment(shelf: Shelf, file: SegmentFile, start: int, stop: int) -> Iterator[RawRecord]:
+def _read_segment(
+    shelf: Shelf, file: SegmentFile, after: SegmentFile | None, start: int, end: int
+) -> Iterator[RawRecord]:
+    stop = end if after is None else after.first_sequence
     reader = SegmentReader(file)
     try:
         for record in reader.records(stop, shelf.place(file, start)):
             if record.next_sequence > start:
                 shelf.note(file, (record.first_sequence, record.offset))
                 yield record
+        if reader.next_sequence != stop and not _is_gap(after, reader):
+            offset = 0 if reader.ending is None else reader.ending.offset
+            raise corrupt(file.path, offset, f"entry {reader.next_sequence} is missing")
     except FileNotFoundError as error:
         raise LogDropped(stop) from error
     except OSError as error:
         raise DiskFailed(f"cannot read the write-ahead log: {error}") from error
-    if reader.next_sequence != stop:
-        offset = 0 if reader.ending is None else reader.ending.offset
-        raise corrupt(file.path, offset, f"entry {reader.next_sequence} is missing")
+
+
+def _is_gap(after: SegmentFile | None, reader: SegmentReader) -> bool:
+    """Whether a repair has given up what is missing between two segments."""
+    if after is None or reader.ending is None or reader.ending.kind is not EndingKind.CLEAN:
+        return False
+    following = SegmentReader(after)
+    return following.check_header() is None and following.follows == reader.next_sequence
 
 
 def _made(file: SegmentFile, record: RawRecord, made: Callable[[tuple[int, int], bytes], T]) -> T:

@@ -15,7 +15,13 @@ __all__ = ["begin_segment"]
 
 
 def begin_segment(
-    file: SegmentFile, head: CheckpointEntry, disk: Disk, written_ns: int, reserve_bytes: int
+    file: SegmentFile,
+    head: CheckpointEntry,
+    disk: Disk,
+    written_ns: int,
+    *,
+    reserve_bytes: int = 1,
+    follows: int | None = None,
 ) -> SegmentWriter:
     """Create a segment with a durable checkpoint.
 
@@ -23,7 +29,7 @@ def begin_segment(
         WriteFailed: passing when the disk was full and nothing of the segment is left.
     """
     try:
-        writer = SegmentWriter.create(file, disk, reserve_bytes)
+        writer = SegmentWriter.create(file, disk, reserve_bytes, follows)
         reach("wal.segment_created")
         try:
             writer.append(encode(file.first_sequence, [head], writer.seed, written_ns=written_ns))

@@ -71,12 +71,14 @@ class SegmentReader:
     """Reads the records of one segment once.
 
     After `records` is exhausted: `ending` says how, or is None when the limit came first;
-    `next_sequence` is the one after the last good record, `seed` the checksums' seed.
+    `next_sequence` is the one after the last good record, `seed` the checksums' seed, `follows`
+    where the segment before it ends.
     """
 
     def __init__(self, file: SegmentFile) -> None:
         self.file = file
         self.seed = 0
+        self.follows = file.first_sequence
         self.next_sequence = file.first_sequence
         self.ending: Ending | None = None
 
@@ -136,6 +138,7 @@ class SegmentReader:
             reason = f"the segment begins with entry {header.first_sequence}, not with its name"
             return Ending(EndingKind.CORRUPT, 0, reason)
         self.seed = header.seed
+        self.follows = header.follows
         return None
 
     def _record_at(self, descriptor: int, offset: int) -> RawRecord | str:

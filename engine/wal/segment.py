@@ -104,11 +104,19 @@ class SegmentWriter:
         return cls(file, disk.open(file.path), seed, end, disk, reserve_bytes)
 
     @classmethod
-    def create(cls, file: SegmentFile, disk: Disk, reserve_bytes: int = 1) -> Self:
+    def create(
+        cls, file: SegmentFile, disk: Disk, reserve_bytes: int = 1, follows: int | None = None
+    ) -> Self:
         """Create a segment with a durable header and name, and no record.
 
         The header is synced before any record is written, so that a damaged header with records
         after it can only be damage.
+
+        Args:
+            file: its place.
+            disk: the calls that change the disk.
+            reserve_bytes: room is reserved up to a multiple of this.
+            follows: the sequence after the segment before it, if entries are missing in between.
 
         Raises:
             WriteFailed: as `append`; the file may be there.
@@ -121,7 +129,7 @@ class SegmentWriter:
         salt = os.urandom(8)
         writer = cls(file, descriptor, segment_seed(salt), 0, disk, reserve_bytes)
         try:
-            writer.append([encode_segment_header(file.first_sequence, salt)])
+            writer.append([encode_segment_header(file.first_sequence, salt, follows)])
             disk.sync_directory(file.path.parent)
         except OSError as error:
             writer.close()

@@ -240,19 +240,7 @@ def test_damaged_segment_header_stops_the_server(directory: Path) -> None:
         flip(path, 20)
 
 
-def test_advice_of_the_error_leads_to_a_log_that_opens(directory: Path) -> None:
-    _, path, later = segments(directory)
-    flip(path, records(path)[0].offset)
-    with pytest.raises(CorruptLog, match="move it and all later segments"):
-        Log.open(directory)
-
-    path.unlink()
-    later.unlink()
-
-    assert_repaired(directory, [0.0, 1.0])
-
-
-@pytest.mark.parametrize("size", [0, 10, 32, 60])
+@pytest.mark.parametrize("size", [0, 10, 40, 68])
 def test_segment_that_was_only_begun_is_removed(directory: Path, size: int) -> None:
     path = segments(directory)[-1]
     content = path.read_bytes()[:size]
@@ -264,7 +252,7 @@ def test_segment_that_was_only_begun_is_removed(directory: Path, size: int) -> N
     assert (broken.read_bytes() if broken.exists() else b"") == content
 
 
-@pytest.mark.parametrize("size", [0, 10, 32, 60])
+@pytest.mark.parametrize("size", [0, 10, 40, 68])
 def test_new_log_that_was_only_begun_begins_anew(directory: Path, size: int) -> None:
     first, *later = segments(directory)
     first.write_bytes(first.read_bytes()[:size])
@@ -278,9 +266,9 @@ def test_only_segment_without_its_checkpoint_stops_the_server(directory: Path) -
     *older, path = segments(directory)
     for old in older:
         old.unlink()
-    path.write_bytes(path.read_bytes()[:40])
+    path.write_bytes(path.read_bytes()[:48])
 
-    assert_refused(directory, path, 32)
+    assert_refused(directory, path, 40)
 
 
 def test_tails_of_several_crashes_are_all_kept(directory: Path) -> None:
@@ -318,9 +306,9 @@ def resealed(path: Path, change: Callable[[bytearray], None]) -> None:
     content = bytearray(path.read_bytes())
     salt = bytes(content[16:24])
     change(content)
-    content[52:56] = crc32c(bytes(content[56:]), crc32c(salt)).to_bytes(4, "little")
-    front, back = bytes(content[32:48]), bytes(content[52:56])
-    content[48:52] = crc32c(front + back, crc32c(salt)).to_bytes(4, "little")
+    content[60:64] = crc32c(bytes(content[64:]), crc32c(salt)).to_bytes(4, "little")
+    front, back = bytes(content[40:56]), bytes(content[60:64])
+    content[56:60] = crc32c(front + back, crc32c(salt)).to_bytes(4, "little")
     path.write_bytes(content)
 
 
@@ -329,11 +317,11 @@ def test_record_that_is_no_record_though_its_checksums_are_right_is_named(tmp_pa
     (path,) = segments(tmp_path)
 
     def change(content: bytearray) -> None:
-        content[72] = 0x93
+        content[80] = 0x93
 
     resealed(path, change)
 
-    assert_refused(tmp_path, path, 32)
+    assert_refused(tmp_path, path, 40)
 
 
 def test_segment_that_does_not_begin_with_a_checkpoint_is_named(tmp_path: Path) -> None:

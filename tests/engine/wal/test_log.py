@@ -397,7 +397,7 @@ def test_damage_below_the_checked_part_is_found_by_who_reads_it(tmp_path: Path) 
 def test_header_of_a_segment_below_the_checked_part_is_still_checked(tmp_path: Path) -> None:
     filled(tmp_path, [[1.0], [2.0]], segment_bytes=1)
     path = segments(tmp_path)[0]
-    path.write_bytes(bytes(32) + path.read_bytes()[32:])
+    path.write_bytes(bytes(40) + path.read_bytes()[40:])
 
     with pytest.raises(CorruptLog, match="header"):
         Log.open(tmp_path, checked_from=100)
@@ -442,4 +442,33 @@ def test_reader_that_resumes_after_a_restart_finds_its_place(tmp_path: Path) -> 
     for start in (2, 9, 4, 7, 9, 3):
         assert [read.first for read in log.read(start)] == list(range(start, 10))
         assert [head.first for head in log.heads(start)] == list(range(start, 10))
+    log.close()
+
+
+def test_log_that_lost_its_end_goes_on_after_what_was_used(tmp_path: Path) -> None:
+    filled(tmp_path, [[1.0], [2.0]])  # entries 2 and 3
+    for _ in range(2):
+        log = Log.open(tmp_path, not_below=50)
+        assert log.next_sequence == 51
+        log.close()
+    log = Log.open(tmp_path, segment_bytes=1)
+
+    assert log.append([write(3.0)]) == 51
+    assert log.append([write(4.0)]) == 53
+    assert [read.first for read in log.read(1)] == [1, 2, 3, 50, 51, 52, 53]
+    assert [read.first for read in log.read(20)] == [50, 51, 52, 53]
+    assert log.segments()[0][:2] == (1, 50)
+    log.close()
+    log = Log.open(tmp_path)
+    assert loads(log) == [1.0, 2.0, 3.0, 4.0]
+    log.close()
+
+
+def test_new_log_may_begin_after_what_was_used(tmp_path: Path) -> None:
+    log = Log.open(tmp_path, not_below=50)
+
+    assert log.append([write(1.0)]) == 51
+    log.close()
+    log = Log.open(tmp_path)
+    assert loads(log) == [1.0]
     log.close()

@@ -374,7 +374,7 @@ def test_bytes_of_the_format_are_as_documented() -> None:
     payload = bytes(encode(12, [WriteEntry(Client(), 1, (), None, ())], SEED)[1])
 
     assert header[:12] == bytes.fromhex("f7424857414c0d0a 02000000")
-    assert header[16:] == SALT + (12).to_bytes(8, "little")
+    assert header[16:] == SALT + (12).to_bytes(8, "little") * 2
     assert int.from_bytes(header[12:16], "little") == crc32c(header[:12] + header[16:])
     assert payload == bytes.fromhex(
         "01000000 0a000000 0000000000000000 9291960 0c001 90c090 90 000000000000".replace(" ", "")

@@ -37,7 +37,7 @@ def test_segment_is_named_by_its_first_sequence(tmp_path: Path) -> None:
     writer.close()
 
     assert writer.file.path.name == "00000000000000000005.wal"
-    assert repr(writer) == "<segment 00000000000000000005.wal: 32 bytes>"
+    assert repr(writer) == "<segment 00000000000000000005.wal: 40 bytes>"
 
 
 def test_records_are_read_in_order_to_a_clean_end(tmp_path: Path) -> None:
