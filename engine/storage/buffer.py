@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -87,10 +88,16 @@ class HotBuffer:
         with self._lock:
             return tuple(table.load() for table in self._tables.values() if table.count)
 
-    def first_sequence(self) -> int:
-        """Return the lowest sequence of which a row is here, or `end`."""
+    def first_sequence(self, without: Mapping[int, int] = MappingProxyType({})) -> int:
+        """Return the lowest sequence of which a row is here, or `end`.
+
+        Args:
+            without: by table, the sequence below which its rows do not count.
+        """
         with self._lock:
-            return self._first_sequence()
+            tables = self._tables.values()
+            firsts = (table.entries.first_from(without.get(table.id, 0)) for table in tables)
+            return min((first for first in firsts if first is not None), default=self._end)
 
     def start_at(self, database_id: int, table_id: int, start: int) -> None:
         """Say that a table's rows below a sequence are in files; such rows will be passed over."""
@@ -206,10 +213,7 @@ class HotBuffer:
             self._bytes -= table.drop_below(end)
             known = self._starts.get(table.database_id, 0)
             self._starts[table.database_id] = max(known, table.start)
-            first = self._first_sequence()
-            if self._causes and next(iter(self._causes)) < first:
-                # A new mapping, because readers look into the old one without the lock.
-                self._causes = {n: causes for n, causes in self._causes.items() if n >= first}
+            self._forget_causes()
 
     def drop_table(self, table_id: int) -> None:
         """Forget a table's rows."""
@@ -231,9 +235,14 @@ class HotBuffer:
                 self._bytes += table.add(sequence, ordinal, part.rows, now_s)
                 yield part.table_id, table
 
-    def _first_sequence(self) -> int:
-        firsts = (table.entries.first for table in self._tables.values())
-        return min((first for first in firsts if first is not None), default=self._end)
+    def _forget_causes(self) -> None:
+        """Forget the causes of entries of which no row is here any more."""
+        tables = self._tables.values()
+        firsts = (table.entries.first_from(0) for table in tables)
+        first = min((first for first in firsts if first is not None), default=self._end)
+        if self._causes and next(iter(self._causes)) < first:
+            # A new mapping, because readers look into the old one without the lock.
+            self._causes = {n: causes for n, causes in self._causes.items() if n >= first}
 
     def _start_of(self, database_id: int, table_ids: frozenset[int] | None) -> int:
         """Return the highest start of some tables of a database."""

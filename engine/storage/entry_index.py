@@ -60,10 +60,10 @@ class EntryIndex:
         self._starts.append(start)
         self._ordinals.append(ordinal)
 
-    @property
-    def first(self) -> int | None:
-        """The lowest sequence, or None."""
-        return self._sequences[0] if self._sequences else None
+    def first_from(self, sequence: int) -> int | None:
+        """Return the lowest sequence of an entry at or above a sequence, or None."""
+        place = bisect_left(self._sequences, sequence)
+        return self._sequences[place] if place < len(self._sequences) else None
 
     def is_start(self, row: int) -> bool:
         """Whether an entry begins at a row."""

@@ -120,7 +120,8 @@ class RowSpace:
         after = sum(chunk.memory_bytes for chunk in kept)
         self._chunks = kept
         self.start = max(self.start, row)
-        self.memory_bytes -= before - after + entries * _ENTRY_BYTES
+        shrunk = self.memory_bytes - (before - after) - entries * _ENTRY_BYTES
+        self.memory_bytes = shrunk if kept else 0  # an entry may have had several blocks
 
 
 def merged_chunk(chunks: Sequence[Chunk]) -> Chunk:
