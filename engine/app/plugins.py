@@ -26,10 +26,10 @@ from engine.plugins.fetch import Repository
 from engine.plugins.installer import Installer
 from engine.plugins.source import PluginFolder
 from engine.plugins.upload import Uploads
-from engine.query.snapshot import Limits
-from engine.query.history_tables import DEAD_LETTER_COLUMNS, RUN_COLUMNS, internal_provider
+from engine.query.history_tables import DEAD_LETTER_COLUMNS, RUN_COLUMNS, stored_columns
 from engine.query.plugin_files import plugin_files
 from engine.query.server_tables import Node, node_table
+from engine.query.snapshot import Limits
 from engine.query.system_tables import SystemTables
 from engine.query.tables import QueryService
 from engine.query.trigger_tables import trigger_table
@@ -71,7 +71,7 @@ class PluginServices:
         self._closing = closing
         ring = LogRing()
         self.history = RunHistory(state.internal, state.writer, on_crash)
-        tables = _system_tables(ring, state, clock)
+        tables = _system_tables(ring)
         tables.register("processing_engine_triggers", trigger_table(self._phases))
         tables.register("nodes", node_table(_node(config, clock)), internal_only=True)
         self.queries = QueryService(
@@ -133,10 +133,9 @@ class PluginServices:
         )
         self.letters = DeadLetters(
             state.catalog,
-            state.buffer,
+            self.queries,
             state.internal,
             state.writer,
-            clock,
             self.registry.redrive,
         )
         self.requests = RequestRouter(state.catalog, self.registry.submit)
@@ -186,10 +185,10 @@ class PluginServices:
         self.scheduler.remove(trigger.id)
 
 
-def _system_tables(ring: LogRing, state: DurableState, clock: SystemClock) -> SystemTables:
+def _system_tables(ring: LogRing) -> SystemTables:
     tables = SystemTables(ring)
     for name, columns in ((RUNS, RUN_COLUMNS), (DEAD_LETTERS, DEAD_LETTER_COLUMNS)):
-        tables.register(name, internal_provider(state.buffer, clock, name, columns))
+        tables.register_view(name, name, stored_columns(columns))
     return tables
 
 

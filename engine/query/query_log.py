@@ -55,6 +55,7 @@ class QueryRecord:
     phase: str = "received"
     taken_ns: int | None = None
     done_ns: int | None = None
+    files: int | None = None
 
 
 class QueryLog:
@@ -78,6 +79,11 @@ class QueryLog:
         with self._lock:
             record.phase, record.taken_ns = "execution_permit", now_ns
 
+    def read(self, record: QueryRecord, files: int) -> None:
+        """Note how many Parquet files a query has read."""
+        with self._lock:
+            record.files = files
+
     def done(self, record: QueryRecord, phase: str) -> None:
         """Mark the end of a query: `success`, `fail` or `cancel`."""
         now_ns = self._clock.now_ns()
@@ -100,6 +106,7 @@ def _row(record: QueryRecord) -> dict[str, object]:
         "issue_time": record.issued_ns,
         "query_type": "sql",
         "query_text": record.text,
+        "parquet_files": record.files,
         "permit_duration": None if waited_until is None else waited_until - record.issued_ns,
         "execute_duration": None if taken_ns is None or done_ns is None else done_ns - taken_ns,
         "end2end_duration": None if done_ns is None else done_ns - record.issued_ns,

@@ -9,7 +9,7 @@ Threads: `register` before the first query, `tables` from any thread; providers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -18,13 +18,27 @@ from engine.catalog.state import Catalog, Database
 from engine.logs import LogRing
 from engine.model.names import INTERNAL_DATABASE
 from engine.model.schema import TIME, ColumnType
+from engine.query.catalog_tables import database_table, file_table, table_table
 from engine.query.mentions import Mentions
 from engine.query.server_tables import GENERATIONS, TOKENS, node_table
 from engine.query.trigger_tables import trigger_table
 
-__all__ = ["Provider", "SystemTables"]
+__all__ = ["Provider", "StoredView", "SystemTables"]
 
 Provider = Callable[[Catalog, Database], pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredView:
+    """A system table that shows rows of a table of `_internal`: each database sees its own.
+
+    Args:
+        table: name of the stored table, which has a column `database`.
+        columns: name stored by name shown, in the order in which they are shown.
+    """
+
+    table: str
+    columns: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +52,16 @@ class SystemTables:
 
     def __init__(self, logs: LogRing) -> None:
         self._registered: dict[str, _Registered] = {}
+        self._views: dict[str, StoredView] = {}
         self.register("processing_engine_triggers", trigger_table(dict))
         self.register("processing_engine_trigger_arguments", _arguments)
         self.register("processing_engine_logs", lambda _catalog, _database: _logs(logs))
         self.register("influxdb_schema", _columns)
         self.register("last_caches", _empty(_LAST_CACHES))
         self.register("distinct_caches", _empty(_DISTINCT_CACHES))
-        self.register("parquet_files", _empty(_PARQUET_FILES))
-        self.register("databases", _databases, internal_only=True)
-        self.register("tables", _tables, internal_only=True)
+        self.register("parquet_files", file_table)
+        self.register("databases", database_table, internal_only=True)
+        self.register("tables", table_table, internal_only=True)
         self.register("nodes", node_table(None), internal_only=True)
         for name, schema in (("tokens", TOKENS), ("generation_durations", GENERATIONS)):
             self.register(name, _empty(schema), internal_only=True)
@@ -60,6 +75,21 @@ class SystemTables:
             internal_only: whether only the `_internal` database has it.
         """
         self._registered[name] = _Registered(provider, internal_only)
+
+    def register_view(self, name: str, table: str, columns: Mapping[str, str]) -> None:
+        """Add a system table over a table of `_internal`; see `StoredView`.
+
+        Args:
+            name: lower case, without the schema.
+            table: name of the stored table; while it is not there, the view is not either.
+            columns: name stored by name shown.
+        """
+        self._views[name] = StoredView(table, columns)
+
+    def views(self, sql: Mentions) -> dict[str, StoredView]:
+        """Return the views that a statement may read, or all when it lists tables."""
+        names = self._views if sql.lists_catalog else sql.of(self._views)
+        return {name: self._views[name] for name in names}
 
     def tables(self, catalog: Catalog, database: Database, sql: Mentions) -> dict[str, pa.Table]:
         """Return the tables that a statement may read, or all when it lists tables."""
@@ -77,7 +107,7 @@ def _needed(name: str, of: pa.DataType) -> pa.Field:
     return pa.field(name, of, nullable=False)
 
 
-_TEXT, _COUNT, _NUMBER = pa.utf8(), pa.uint64(), pa.int64()
+_TEXT, _COUNT = pa.utf8(), pa.uint64()
 _VIEW, _VIEWS, _IDS = pa.string_view(), pa.list_(pa.string_view()), pa.list_(pa.uint16())
 
 _ARGUMENTS = pa.schema(
@@ -99,26 +129,6 @@ _LOGS = pa.schema(
 _COLUMNS = pa.schema(
     [_needed("measurement", _VIEW), _needed("key", _VIEW), _needed("data_type", _VIEW)]
 )
-_DATABASES = pa.schema(
-    [
-        _needed("database_name", _VIEW),
-        pa.field("retention_period_ns", _COUNT),
-        _needed("deleted", pa.bool_()),
-        pa.field("hard_deletion_time", pa.timestamp("s", "UTC")),
-    ]
-)
-_TABLES = pa.schema(
-    [
-        _needed("database_name", _VIEW),
-        _needed("table_name", _VIEW),
-        _needed("column_count", _COUNT),
-        _needed("series_key_columns", _VIEW),
-        _needed("last_cache_count", _COUNT),
-        _needed("distinct_cache_count", _COUNT),
-        _needed("deleted", pa.bool_()),
-        pa.field("hard_deletion_time", pa.timestamp("s", "UTC")),
-    ]
-)
 _LAST_CACHES = pa.schema(
     [
         _needed("table", _VIEW),
@@ -139,16 +149,6 @@ _DISTINCT_CACHES = pa.schema(
         _needed("column_names", _VIEWS),
         _needed("max_cardinality", _COUNT),
         _needed("max_age_seconds", _COUNT),
-    ]
-)
-_PARQUET_FILES = pa.schema(
-    [
-        _needed("table_name", _TEXT),
-        _needed("path", _TEXT),
-        _needed("size_bytes", _COUNT),
-        _needed("row_count", _COUNT),
-        _needed("min_time", _NUMBER),
-        _needed("max_time", _NUMBER),
     ]
 )
 _KINDS = {
@@ -187,20 +187,6 @@ def _columns(_catalog: Catalog, database: Database) -> pa.Table:
         types = {TIME: ColumnType.TIME, **{c.name: c.type for c in table.schema.columns}}
         rows += [(name, column, _KINDS[types[column]]) for column in sorted(types)]
     return _table(_COLUMNS, rows)
-
-
-def _databases(catalog: Catalog, _database: Database) -> pa.Table:
-    rows = [(name, d.retention_ns, False, None) for name, d in sorted(catalog.databases.items())]
-    return _table(_DATABASES, rows)
-
-
-def _tables(catalog: Catalog, _database: Database) -> pa.Table:
-    rows = []
-    for database_name, database in sorted(catalog.databases.items()):
-        for name, table in sorted(database.tables.items()):
-            count, key = len(table.schema.columns) + 1, ",".join(table.schema.tags)
-            rows.append((database_name, name, count, key, 0, 0, False, None))
-    return _table(_TABLES, rows)
 
 
 def _table(schema: pa.Schema, rows: Sequence[tuple[object, ...]]) -> pa.Table:

@@ -17,20 +17,21 @@ from functools import partial
 
 import pyarrow as pa
 
-from engine.catalog.state import Database
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock, SystemClock
 from engine.errors import Busy, Stopping
 from engine.query.executor import execute
+from engine.query.file_reader import FileReader
 from engine.query.mentions import Mentions
 from engine.query.pool import DaemonPool
-from engine.query.pruning import rows_within
 from engine.query.query_log import QueryLog, QueryRecord
 from engine.query.rewrite import Params, rewrite
-from engine.query.snapshot import Limits, QuerySnapshot, TableSnapshot
+from engine.query.shelf import Shelf
+from engine.query.snapshot import Limits
+from engine.query.snapshot_source import SnapshotSource
 from engine.query.system_tables import SystemTables
-from engine.query.time_range import TimeRange
 from engine.storage.buffer import HotBuffer
+from engine.storage.files import Files
 
 __all__ = ["QueryService"]
 
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 class QueryService:
     """Queries of all databases; see the module for threads."""
 
-    def __init__(  # noqa: PLR0913 (three sources and four settings, each with a default)
+    def __init__(  # noqa: PLR0913 (four sources and four settings, each with a default)
         self,
         catalog: CatalogStore,
         buffer: HotBuffer,
@@ -50,14 +51,15 @@ class QueryService:
         *,
         limits: Limits | None = None,
         clock: Clock | None = None,
+        files: Files | None = None,
     ) -> None:
+        clock = clock or SystemClock()
         self._catalog = catalog
-        self._buffer = buffer
-        self._system = system
+        self._source = SnapshotSource(catalog, buffer, system, clock, files)
         self._max_pending = max_pending
         self._limits = limits or Limits()
-        self._clock = clock or SystemClock()
-        self._log = QueryLog(self._clock)
+        self._shelf = Shelf()
+        self._log = QueryLog(clock)
         system.register("queries", self._log.table)
         self._lock = threading.Lock()
         self._pending: set[Future[pa.Table]] = set()
@@ -104,6 +106,15 @@ class QueryService:
         """Do as `submit` and wait for the result; not to be called from the pool."""
         return self.submit(database, sql, params).result()
 
+    def read(self, database: str, sql: str, params: Params | None = None) -> pa.Table:
+        """Run a statement of the server itself, in the caller's thread, and list it nowhere.
+
+        Raises:
+            EngineError: as `submit` and its future do, but never that too many queries wait.
+        """
+        reader = FileReader(self._shelf, self._limits.max_merged_bytes)
+        return self._answer(database, sql, params or {}, reader)
+
     def stop(self, timeout_s: float = 1.0) -> bool:
         """Refuse new queries, drop those that wait, and wait for those that run.
 
@@ -124,9 +135,16 @@ class QueryService:
 
     def _execute(self, record: QueryRecord, database: str, sql: str, params: Params) -> pa.Table:
         self._log.taken(record)
+        reader = FileReader(self._shelf, self._limits.max_merged_bytes)
+        try:
+            return self._answer(database, sql, params, reader)
+        finally:
+            self._log.read(record, reader.files)
+
+    def _answer(self, database: str, sql: str, params: Params, reader: FileReader) -> pa.Table:
         rewritten, bound = rewrite(sql, params)
-        snapshot = self._snapshot(database, Mentions(rewritten))
-        return execute(snapshot, rewritten, bound, self._limits)
+        with self._source.take(database, Mentions(rewritten)) as snapshot:
+            return execute(snapshot, rewritten, bound, self._limits, reader)
 
     def _done(self, record: QueryRecord, future: Future[pa.Table]) -> None:
         with self._lock:
@@ -137,21 +155,3 @@ class QueryService:
             self._log.done(record, "cancel")
             return
         self._log.done(record, "fail" if failed else "success")
-
-    def _snapshot(self, name: str, sql: Mentions) -> QuerySnapshot:
-        catalog = self._catalog.catalog
-        database = catalog.database(name)
-        tables = {}
-        if sql.lists_catalog:
-            tables = {n: TableSnapshot(t.schema.arrow) for n, t in database.tables.items()}
-        for mentioned in sql.of(database.tables):
-            tables[mentioned] = self._rows(database, mentioned)
-        return QuerySnapshot(name, tables, self._system.tables(catalog, database, sql))
-
-    def _rows(self, database: Database, name: str) -> TableSnapshot:
-        table = database.tables[name]
-        batches = self._buffer.snapshot(table.id, table.schema).batches
-        if database.retention_ns is not None:
-            oldest_ns = self._clock.now_ns() - database.retention_ns
-            batches = rows_within(batches, TimeRange(low_ns=oldest_ns))
-        return TableSnapshot(table.schema.arrow, batches)

@@ -13,21 +13,20 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from engine.catalog.store import CatalogStore
-from engine.clock import Clock
 from engine.errors import DeadLetterNotOpen, NotFound, TriggerNotRunning
 from engine.ingest.internal import DEAD_LETTERS, DeadLetter, InternalTables, unpack_event
 from engine.ingest.writer import Writer
 from engine.model.entry import Client, WriteEntry
 from engine.model.schema import TIME
 from engine.model.trigger import kind
-from engine.query.history_tables import internal_rows
-from engine.storage.buffer import HotBuffer
+from engine.query.history_tables import DEAD_LETTER_COLUMNS
+from engine.query.tables import QueryService
 from engine.workers.inbox import Redriven
 
 __all__ = ["DeadLetters"]
@@ -50,17 +49,15 @@ class DeadLetters:
     def __init__(
         self,
         catalog: CatalogStore,
-        buffer: HotBuffer,
+        queries: QueryService,
         tables: InternalTables,
         writer: Writer,
-        clock: Clock,
         redrive: Redrive,
     ) -> None:
         self._catalog = catalog
-        self._buffer = buffer
+        self._queries = queries
         self._tables = tables
         self._writer = writer
-        self._clock = clock
         self._redrive = redrive
         self._lock = threading.Lock()
         self._held: set[str] = set()
@@ -75,10 +72,9 @@ class DeadLetters:
         Raises:
             DatabaseNotFound: there is no such database.
         """
-        rows = self._rows(database).drop_columns("event")
-        if not with_closed:
-            rows = rows.filter(pc.equal(rows["state"], _OPEN))
-        return _letters(rows)
+        names = [name for name in DEAD_LETTER_COLUMNS if name != "event"]
+        condition = "TRUE" if with_closed else "state = $state"
+        return self._select(database, names, condition, {"state": _OPEN})
 
     def find(self, database: str, id_: str) -> DeadLetter:
         """Return a letter with its event.
@@ -87,8 +83,7 @@ class DeadLetters:
             DatabaseNotFound: there is no such database.
             NotFound: it has no such letter.
         """
-        rows = self._rows(database)
-        found = _letters(rows.filter(pc.equal(rows["id"].cast(pa.utf8()), id_)))
+        found = self._select(database, DEAD_LETTER_COLUMNS, "id = $id", {"id": id_})
         if not found:
             raise NotFound(f"dead letter {id_}")
         return found[0]
@@ -151,10 +146,15 @@ class DeadLetters:
             raise TriggerNotRunning(trigger.name, "takes other events than the letter's")
         return trigger.id
 
-    def _rows(self, database: str) -> pa.Table:
-        catalog = self._catalog.catalog
-        catalog.database(database)
-        return internal_rows(self._buffer, self._clock.now_ns(), DEAD_LETTERS, catalog, database)
+    def _select(
+        self, database: str, names: Sequence[str], condition: str, params: Mapping[str, str]
+    ) -> tuple[DeadLetter, ...]:
+        columns = ", ".join(names).replace("event_time", "event_time AS time")
+        sql = (
+            f"SELECT {columns} FROM system.{DEAD_LETTERS} WHERE {condition} "  # noqa: S608 (ours)
+            "ORDER BY event_time, id"
+        )
+        return _letters(self._queries.read(database, sql, params))
 
 
 def _letters(rows: pa.Table) -> tuple[DeadLetter, ...]:

@@ -15,10 +15,14 @@ from engine.catalog.commands import NewTrigger, create_database, create_trigger
 from engine.clock import ManualClock
 from engine.config import Config
 from engine.errors import DatabaseNotFound, DeadLetterNotOpen, NotFound, TriggerNotRunning
-from engine.ingest.internal import DEFAULT_RETENTION_NS, DeadLetter, pack_event
+from engine.ingest.internal import DEAD_LETTERS, DEFAULT_RETENTION_NS, DeadLetter, pack_event
+from engine.logs import LogRing
 from engine.model.entry import Client, WriteEntry
 from engine.model.event import TableBatch, WalEvent
 from engine.model.trigger import AllTablesSpec, TriggerSettings
+from engine.query.history_tables import DEAD_LETTER_COLUMNS, stored_columns
+from engine.query.system_tables import SystemTables
+from engine.query.tables import QueryService
 from engine.triggers.letters import DeadLetters
 from engine.workers.inbox import Redriven
 
@@ -60,12 +64,15 @@ class Parts:
         self.clock = ManualClock(NOW_NS)
         self.taken: list[tuple[int, Redriven]] = []
         self.refusal: TriggerNotRunning | None = None
+        system = SystemTables(LogRing())
+        system.register_view(DEAD_LETTERS, DEAD_LETTERS, stored_columns(DEAD_LETTER_COLUMNS))
+        queries = QueryService(self.state.catalog, self.state.buffer, system, clock=self.clock)
+        closing.callback(queries.stop)
         self.letters = DeadLetters(
             self.state.catalog,
-            self.state.buffer,
+            queries,
             self.state.internal,
             self.state.writer,
-            self.clock,
             self._take,
         )
         for name in ("db", "other"):
