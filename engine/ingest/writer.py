@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.catalog.missing import create_missing
+from engine.catalog.state import Catalog
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
 from engine.errors import (
@@ -150,15 +151,15 @@ class Writer:
         if not parsed.tables and not parsed.rejected:
             raise EmptyWrite("incoming write was empty")
         while True:
-            seen = self._catalog.catalog.number
-            checked = check_body(self._catalog.catalog, database, parsed, self._limits)
+            catalog = self._catalog.catalog  # one value: what it names may be deleted meanwhile
+            checked = check_body(catalog, database, parsed, self._limits)
             report = _report(parsed, checked)
             if report.rejected and not accept_partial:
                 raise LinesRejected(report.rejected, limit_hit=report.limit_hit)
             missing = _missing(checked)
             if not missing or report.rows == 0:
-                return self._resolve(database, checked, report)
-            self._grow(database, missing, seen)
+                return _resolve(catalog, database, checked, report)
+            self._grow(database, missing, catalog.number)
 
     def commit(self, entry: Entry) -> Future[int]:
         """Hand an entry to the log, within the memory limit for rows."""
@@ -213,19 +214,6 @@ class Writer:
             if self._catalog.catalog.number == seen:
                 raise
 
-    def _resolve(
-        self, database: str, checked: Mapping[str, CheckedTable], report: WriteReport
-    ) -> Prepared:
-        if report.rows == 0:
-            return Prepared(-1, (), report)
-        known = self._catalog.catalog.database(database)
-        tables = tuple(
-            TableRows(known.id, known.tables[name].id, table.rows)
-            for name, table in checked.items()
-            if table.rows is not None
-        )
-        return Prepared(known.id, tables, report)
-
 
 class _Admission:
     """Bounds the bytes of bodies between acceptance and answer; guarded by its own lock."""
@@ -266,6 +254,20 @@ def _missing(checked: Mapping[str, CheckedTable]) -> dict[str, tuple[Column, ...
         for name, table in checked.items()
         if table.rows is not None and table.new_columns
     }
+
+
+def _resolve(
+    catalog: Catalog, database: str, checked: Mapping[str, CheckedTable], report: WriteReport
+) -> Prepared:
+    if report.rows == 0:
+        return Prepared(-1, (), report)
+    known = catalog.database(database)
+    tables = tuple(
+        TableRows(known.id, known.tables[name].id, table.rows)
+        for name, table in checked.items()
+        if table.rows is not None
+    )
+    return Prepared(known.id, tables, report)
 
 
 def _pass_on(done: Future[int], report: WriteReport, answer: Future[WriteReport]) -> None:
