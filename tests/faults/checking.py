@@ -6,10 +6,14 @@ from collections import Counter
 from typing import Any
 
 from tests.faults.load import Memory
-from tests.faults.plugins import COPIES, DATABASE, TICKS, TICKS_PER_S
+from tests.faults.plugins import BAD, COPIES, DATABASE, TICKS, TICKS_PER_S
 from tests.serving import Server, eventually
 
 SETTLE_S = 40.0
+ALL_LETTERS = (
+    "SELECT DISTINCT id, rows FROM system.processing_engine_dead_letters "
+    "WHERE trigger_name = 'poisoned'"
+)
 LETTERS = "SELECT trigger_name, error FROM system.processing_engine_dead_letters"
 
 
@@ -21,7 +25,7 @@ def stored(server: Server, table: str) -> Counter[tuple[str, int]]:
     return Counter((row["w"], row["n"]) for row in rows)
 
 
-def losses(server: Server, memory: Memory) -> list[str]:
+def losses(server: Server, memory: Memory, settle_s: float = SETTLE_S) -> list[str]:
     """Write once more, wait until the triggers have followed, and tell what is wrong."""
     found = list(memory.wrong)
     found += missing(server, memory)
@@ -33,11 +37,26 @@ def losses(server: Server, memory: Memory) -> list[str]:
     memory.note([marker])
     source = stored(server, "t")
     for one in COPIES:
-        found += derived_wrongly(server, one.name, source)
+        found += derived_wrongly(server, one.name, source, settle_s)
     for one in TICKS:
         found += ticked_wrongly(server, one.name)
     found += [f"dead letter: {letter}" for letter in server.sql(DATABASE, LETTERS)]
-    return found
+    return found + kept_wrongly(server)
+
+
+def kept_wrongly(server: Server) -> list[str]:
+    """Wait until each row that no plugin can do is kept as a dead letter, once."""
+    kept = f"SELECT coalesce(sum(rows), 0) AS n FROM ({ALL_LETTERS})"  # noqa: S608  ours
+
+    def wrong() -> list[str]:
+        number, rows = server.sql(BAD, kept)[0]["n"], server.count(BAD, "poison")
+        return [] if number == rows else [f"{number} of {rows} poisonous rows are dead letters"]
+
+    try:
+        eventually(lambda: not wrong(), within_s=SETTLE_S, every_s=0.2)
+    except AssertionError:
+        return wrong()
+    return []
 
 
 def missing(server: Server, memory: Memory) -> list[str]:
@@ -55,14 +74,16 @@ def missing(server: Server, memory: Memory) -> list[str]:
     return found
 
 
-def derived_wrongly(server: Server, table: str, source: Counter[tuple[str, int]]) -> list[str]:
+def derived_wrongly(
+    server: Server, table: str, source: Counter[tuple[str, int]], settle_s: float
+) -> list[str]:
     """Wait until each row of the source is derived; return what is not there just once."""
 
     def is_complete() -> bool:
         return len(stored(server, table)) >= len(source)
 
     try:
-        eventually(is_complete, within_s=SETTLE_S, every_s=0.1)
+        eventually(is_complete, within_s=settle_s, every_s=0.1)
     except AssertionError:
         absent = source.keys() - stored(server, table).keys()
         return [f"{table}: {len(absent)} rows never derived: {sorted(absent)[:5]}"]

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from tests.faults.plugins import DATABASE
+from tests.faults.plugins import ANGERED, BAD, DATABASE
 from tests.serving import Answer, Server
 
 GONE = (OSError, http.client.HTTPException)
@@ -39,7 +39,8 @@ class Load:
         self._server = server
         self._memory = memory
         self._is_over = threading.Event()
-        works = [self._write, self._write, self._widen, self._count, self._drop, self._back_up]
+        works = [self._write, self._write, self._widen, self._count]
+        works += [self._drop, self._back_up, self._spoil]
         self._threads = [
             threading.Thread(target=self._run, args=(work, number))
             for number, work in enumerate(works)
@@ -115,6 +116,16 @@ class Load:
         self._server.request("DELETE", f"{path}/database", db=name, **now)
         self._server.write(BRIEF, f"r v=1i {time.time_ns()}", precision="ns")
         return 0.2
+
+    def _spoil(self, client: str) -> float:
+        """Give two plugins what they cannot do: one dies of it, one is switched off by it."""
+        number = next(self._memory.numbers)
+        self._server.write(BAD, f"poison n={number}i {number}", precision="ns")
+        names = {"db": BAD, "trigger_name": ANGERED.name}
+        path = "/api/v3/configure/processing_engine_trigger/enable"
+        self._server.request("POST", path, **names)
+        self._server.write(BAD, f"anger n={number}i {number}", precision="ns")
+        return 0.4
 
     def _back_up(self, client: str) -> float:
         self._server.request("GET", "/api/v3/backup")

@@ -69,6 +69,17 @@ def process_scheduled_call(influxdb3_local, call_time, args=None):
     influxdb3_local.write(line)
 """
 
+POISON = """\
+import os
+
+def process_writes(influxdb3_local, table_batches, args=None):
+    os._exit(1)
+"""
+ANGRY = """\
+def process_writes(influxdb3_local, table_batches, args=None):
+    raise RuntimeError("not again")
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
@@ -95,22 +106,33 @@ TICKS = (
 )
 
 
+BAD = "bad"
+POISONED = Derivation("poisoned", POISON, spec="table:poison")
+ANGERED = Derivation("angered", ANGRY, spec="table:anger", error_behavior="disable")
+
+
 def create_triggers(server: Server) -> None:
-    """Create the database and all triggers in it."""
-    server.create_database(DATABASE)
-    for one in (*COPIES, *TICKS):
-        server.plugin(f"{one.name}.py", one.code)
-        document = {
-            "db": DATABASE,
-            "trigger_name": one.name,
-            "trigger_specification": one.spec,
-            "plugin_filename": f"{one.name}.py",
-            "trigger_settings": {
-                "run_async": one.run_async,
-                "error_behavior": one.error_behavior,
-                "catch_up": "all",
-            },
-            "trigger_arguments": {"to": one.name},
-        }
-        answer = server.post_json("/api/v3/configure/processing_engine_trigger", document)
-        assert answer.status == 200, answer.text
+    """Create the databases and all triggers in them."""
+    for database, ones in ((DATABASE, (*COPIES, *TICKS)), (BAD, (POISONED, ANGERED))):
+        server.create_database(database)
+        for one in ones:
+            create_trigger(server, database, one)
+
+
+def create_trigger(server: Server, database: str, one: Derivation) -> None:
+    """Create one trigger, and its plugin."""
+    server.plugin(f"{one.name}.py", one.code)
+    document = {
+        "db": database,
+        "trigger_name": one.name,
+        "trigger_specification": one.spec,
+        "plugin_filename": f"{one.name}.py",
+        "trigger_settings": {
+            "run_async": one.run_async,
+            "error_behavior": one.error_behavior,
+            "catch_up": "all",
+        },
+        "trigger_arguments": {"to": one.name},
+    }
+    answer = server.post_json("/api/v3/configure/processing_engine_trigger", document)
+    assert answer.status == 200, answer.text

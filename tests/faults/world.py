@@ -13,7 +13,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from tests.faults.checking import losses
+from tests.faults.checking import SETTLE_S, losses
 from tests.faults.load import BRIEF, Load, Memory
 from tests.faults.plugins import create_triggers
 from tests.faults.power import after_cut
@@ -85,11 +85,11 @@ class World:
             shutil.rmtree(self.server.data)
             left.rename(self.server.data)
 
-    def checked(self) -> list[str]:
+    def checked(self, settle_s: float = SETTLE_S) -> list[str]:
         """Start without a fault; return what is lost."""
         assert self.launched()
         try:
-            return losses(self.server, self.memory)
+            return losses(self.server, self.memory, settle_s)
         finally:
             self.server.kill()
 
