@@ -1,7 +1,7 @@
 """The byte format of the write-ahead log. Pure; any thread.
 
-All integers are little-endian and unsigned unless said otherwise. A segment file is a header, then
-records without gaps, each at a multiple of 8; zeros may follow.
+Integers are little-endian, and unsigned unless said otherwise. A segment is a header, then records
+without gaps, each at a multiple of 8; zeros may follow.
 
 Segment header, 40 bytes:
 
@@ -54,6 +54,7 @@ __all__ = [
     "MAX_PAYLOAD_BYTES",
     "RECORD_HEADER_BYTES",
     "RECORD_MAGIC",
+    "SALT_PLACE",
     "SEGMENT_HEADER_BYTES",
     "VERSION",
     "RecordHeader",
@@ -85,6 +86,7 @@ _SEGMENT = struct.Struct("<8sII8sQQ")
 _RECORD = struct.Struct("<4sIQII")
 _PAYLOAD = struct.Struct("<IIq")
 SEGMENT_HEADER_BYTES = _SEGMENT.size
+SALT_PLACE = slice(16, 24)
 RECORD_HEADER_BYTES = _RECORD.size
 
 
@@ -122,7 +124,7 @@ def encode_segment_header(first_sequence: int, salt: bytes, follows: int | None 
 
 
 def segment_seed(salt: bytes) -> int:
-    """Return the seed of the checksums in a segment's records."""
+    """Return the seed of the checksums of a segment's records."""
     return crc32c(salt)
 
 
@@ -165,8 +167,7 @@ def encode(
         written_ns: the wall clock.
         streams: what `encode_ahead` made of these very entries.
 
-    Raises:
-        InvalidEntry: rows that are not laid out as `TableRows`, or a record past its limit.
+    Raises: InvalidEntry for rows not laid out as `TableRows`, or a record past its limit.
     """
     blocks, ranges = join_rows(entries)
     bodies = [streams.get(id(block.rows)) or write_stream(block.rows) for block in blocks]
@@ -220,7 +221,7 @@ def is_intact(payload: bytes, header: RecordHeader, seed: int) -> bool:
 
 
 def entry_count(payload: bytes) -> int:
-    """Return how many entries an intact payload holds."""
+    """Return how many entries a payload holds."""
     count: int = _PAYLOAD.unpack_from(payload)[0]
     return count
 
@@ -260,8 +261,7 @@ def decode_without_rows(payload: bytes) -> list[Entry]:
 def split_head(payload: bytes) -> tuple[int, bytes, int]:
     """Return how many entries a payload announces, its head, and where its blocks begin.
 
-    Raises:
-        DamagedRecord: the lengths do not fit.
+    Raises: DamagedRecord when the lengths do not fit.
     """
     if len(payload) < _PAYLOAD.size:
         raise DamagedRecord("the payload is shorter than its own lengths")

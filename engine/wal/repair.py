@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.wal.disk import Disk
 
-__all__ = ["cut_tail", "remove_empty"]
+__all__ = ["cut_tail", "remove_empty", "set_aside"]
 
 log = logging.getLogger(__name__)
 _BLOCK_BYTES = 64 * 1024
@@ -62,6 +62,16 @@ def remove_empty(path: Path, reason: str, disk: Disk) -> None:
         "removed a log segment that was only begun",
         extra={"file": str(path), "bytes": size, "kept_as": str(kept), "reason": reason},
     )
+
+
+def set_aside(path: Path, disk: Disk) -> None:
+    """Rename a segment so that it is no part of the log any more.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    path.rename(_free_name(path))
+    disk.sync_directory(path.parent)
 
 
 def _keep_tail(path: Path, offset: int, disk: Disk) -> Path:

@@ -20,12 +20,15 @@ from enum import Enum
 from engine.wal.record import (
     RECORD_HEADER_BYTES,
     RECORD_MAGIC,
+    SALT_PLACE,
     SEGMENT_HEADER_BYTES,
     VERSION,
+    RecordHeader,
     entry_count,
     is_intact,
     parse_record_header,
     parse_segment_header,
+    segment_seed,
 )
 from engine.wal.segment import SegmentFile
 
@@ -125,6 +128,26 @@ class SegmentReader:
         with self.file.path.open("rb", buffering=0) as file:
             return self._read_header(file.fileno(), os.fstat(file.fileno()).st_size)
 
+    def end_after(self, offset: int, sequence: int) -> int:
+        """Return a sequence above all that a damaged segment holds from an offset on.
+
+        Args:
+            offset: from which on nothing is trusted.
+            sequence: what stands there at least.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with self.file.path.open("rb", buffering=0) as file:
+            descriptor = file.fileno()
+            # The salt may be good though its header is not.
+            salt = _read(descriptor, 0, SEGMENT_HEADER_BYTES)[SALT_PLACE]
+            found = list(_headers_after(descriptor, offset, segment_seed(salt)))
+            # Where nothing can be found any more, no entry takes fewer than 8 bytes.
+            rest = 0 if found else os.fstat(descriptor).st_size - offset
+            ends = [_end_of(descriptor, at, header) for at, header in found]
+        return max([sequence + max(rest, 0) // 8, *ends])
+
     def _read_header(self, descriptor: int, size: int) -> Ending | None:
         header = parse_segment_header(_read(descriptor, 0, SEGMENT_HEADER_BYTES))
         if header is None:
@@ -163,15 +186,26 @@ class SegmentReader:
 
     def _is_followed(self, descriptor: int, offset: int) -> bool:
         """Whether a valid header with a higher sequence stands at or after an offset."""
-        while data := _read(descriptor, offset, _SEARCH_BYTES + RECORD_HEADER_BYTES):
-            at = data.find(RECORD_MAGIC)
-            while at >= 0:
-                header = parse_record_header(data[at : at + RECORD_HEADER_BYTES], self.seed)
-                if header is not None and header.first_sequence > self.next_sequence:
-                    return True
-                at = data.find(RECORD_MAGIC, at + 1)
-            offset += _SEARCH_BYTES
-        return False
+        found = _headers_after(descriptor, offset, self.seed)
+        return any(header.first_sequence > self.next_sequence for _, header in found)
+
+
+def _headers_after(descriptor: int, offset: int, seed: int) -> Iterator[tuple[int, RecordHeader]]:
+    """Yield the valid record headers at or after an offset, each with its own."""
+    while data := _read(descriptor, offset, _SEARCH_BYTES + RECORD_HEADER_BYTES):
+        at = data.find(RECORD_MAGIC)
+        while 0 <= at < _SEARCH_BYTES:
+            header = parse_record_header(data[at : at + RECORD_HEADER_BYTES], seed)
+            if header is not None:
+                yield offset + at, header
+            at = data.find(RECORD_MAGIC, at + 1)
+        offset += _SEARCH_BYTES
+
+
+def _end_of(descriptor: int, offset: int, header: RecordHeader) -> int:
+    """Return the sequence after a record whose payload may be damaged."""
+    front = _read(descriptor, offset + RECORD_HEADER_BYTES, 16).ljust(16, b"\0")
+    return header.first_sequence + min(max(entry_count(front), 1), header.length // 8)
 
 
 def _read(descriptor: int, offset: int, length: int) -> bytes:
