@@ -17,7 +17,9 @@ from engine.ingest.writer import Writer
 from engine.model.entry import CheckpointEntry, Entry, TableRows
 from engine.service import CrashHandler
 from engine.storage.buffer import HotBuffer
+from engine.storage.files import Files
 from engine.triggers.wal_feed import WalFeed
+from engine.upkeep.quiet import Quiet
 from engine.wal.flusher import Committer
 from engine.wal.log import Log
 
@@ -35,6 +37,8 @@ class DurableState:
         closing.callback(self.log.close)
         objects = LocalObjects(root)
         self.catalog = CatalogStore.open(objects)
+        self.files = Files(root)
+        self.quiet = Quiet()
         self._snapshots = Snapshots(self.catalog, objects, on_crash)
         self.internal = InternalTables(self.catalog)
         self.buffer = HotBuffer()

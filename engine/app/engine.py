@@ -16,6 +16,7 @@ import threading
 import uuid
 from contextlib import ExitStack
 from importlib.metadata import version
+from pathlib import Path
 
 from engine.app.durable import DurableState
 from engine.app.plugins import PluginServices
@@ -26,6 +27,7 @@ from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
 from engine.http.server import HttpServer
 from engine.query.rows import to_csv, to_json, to_jsonl, to_parquet, to_pretty
+from engine.upkeep.backup import Backups, Site
 from engine.workers.descriptors import raise_limit
 
 __all__ = ["Engine"]
@@ -130,4 +132,22 @@ class Engine:
             render=lambda shape, table: _RENDERERS[shape](table),
             identity=Identity(version(_DISTRIBUTION), "unknown", str(uuid.uuid4())),
             limits=self._edge_limits(),
+            backups=self._backups(state),
+            hard_delete_default_s=self._config.storage.hard_delete_default_s,
+        )
+
+    def _backups(self, state: DurableState) -> Backups:
+        plugin_dir = Path(self._config.plugin_dir).absolute()
+        return Backups(
+            Site(
+                node_id=self._config.node_id,
+                root=Path(self._config.data_dir).absolute() / self._config.node_id,
+                plugin_dir=plugin_dir,
+                environment_dir=Path(self._config.environment_dir or plugin_dir / ".venv"),
+                catalog=lambda: state.catalog.catalog,
+                log=state.log,
+                hold=state.quiet.hold,
+                pin=state.files.pin,
+                clock=self._clock,
+            )
         )
