@@ -76,7 +76,6 @@ class Compactor(Service):
         """Compact until asked to stop, one group at a time."""
         pause = Pause("files cannot be put together; queries read more of them")
         while not self.is_stopping:
-            self._wanted.clear()
             try:
                 is_done = not self.compact_one()
                 pause.passed()
@@ -85,6 +84,7 @@ class Compactor(Service):
                 continue
             if is_done:
                 self._wanted.wait()
+                self._wanted.clear()  # before the work, so that no later call is lost
 
     def compact_one(self) -> bool:
         """Compact one group of files if there is one to compact; return whether.

@@ -78,7 +78,6 @@ class Retention(Service):
         """Check at each interval, and when a deletion is due, until asked to stop."""
         pause = Pause("old files cannot be removed; they take space")
         while not self.is_stopping:
-            self._wanted.clear()
             try:
                 self.check()
                 pause.passed()
@@ -86,6 +85,7 @@ class Retention(Service):
                 self._stop_requested.wait(pause.failed(error))
                 continue
             self._wanted.wait(self._wait_s())
+            self._wanted.clear()  # before the work, so that no later call is lost
 
     def check(self) -> None:
         """Remove what is too old or due.
