@@ -97,11 +97,12 @@ class Snapshots(Service):
             self._changed.notify_all()
 
     def _look(self) -> None:
-        """Find out which snapshots stand, and which of them are whole."""
+        """Find out which snapshots are whole, and remove what a crash left."""
         keys = self._objects.list(SNAPSHOTS)
         whole = [key for key in keys if is_whole(self._objects.get(key) or b"")]
         self._whole = [object_number(key) for key in whole]
-        self._newest = max(map(object_number, keys), default=0)
+        self._remove_covered()
+        self._newest = max(map(object_number, self._objects.list(SNAPSHOTS)))
 
     def _is_due(self, number: int) -> bool:
         if number <= self._newest or number < self._retry_at:
@@ -113,17 +114,18 @@ class Snapshots(Service):
         self._objects.create(object_key(SNAPSHOTS, catalog.number), encode_snapshot(catalog))
         reach("catalog.snapshot_written")
         self._whole.append(catalog.number)
-        if len(self._whole) >= _ENOUGH:
-            self._remove_covered(self._whole[-_ENOUGH])
-            self._whole = self._whole[-_ENOUGH:]
+        self._remove_covered()
 
-    def _remove_covered(self, covered: int) -> None:
-        """Remove what is read by nobody when a snapshot and the newest are there."""
+    def _remove_covered(self) -> None:
+        """Remove what nobody reads while the newest two whole snapshots are there."""
+        if len(self._whole) < _ENOUGH:
+            return
+        self._whole = self._whole[-_ENOUGH:]
         for key in self._objects.list(COMMITS):
-            if object_number(key) <= covered:
+            if object_number(key) <= self._whole[0]:
                 self._objects.delete(key)
                 reach("catalog.commit_removed")
         for key in self._objects.list(SNAPSHOTS):
-            if object_number(key) not in self._whole[-_ENOUGH:]:
+            if object_number(key) not in self._whole:
                 self._objects.delete(key)
                 reach("catalog.snapshot_removed")

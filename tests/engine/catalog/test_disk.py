@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from engine import faultpoint
 from engine.catalog.change import Change, CreateDatabase
 from engine.catalog.objects import LocalObjects
 from engine.catalog.snapshots import Snapshots
@@ -147,55 +146,3 @@ def test_snapshot_that_fails_anywhere_loses_nothing(
 
     assert _open(tmp_path).catalog == catalog
     assert store.update(_create) == _open(tmp_path).catalog
-
-
-PLACES = [
-    "catalog.object_written",
-    "catalog.object_linked",
-    "catalog.object_synced",
-    "catalog.commit_written",
-    "catalog.commit_told",
-    "catalog.snapshot_written",
-    "catalog.commit_removed",
-    "catalog.snapshot_removed",
-]
-
-
-class _Died(BaseException):
-    """The process ends here."""
-
-
-@contextmanager
-def _dying_at(place: str) -> Iterator[None]:
-    def die(reached: str) -> None:
-        if reached == place:
-            raise _Died
-
-    faultpoint.arm(die)
-    try:
-        yield
-    finally:
-        faultpoint.arm(lambda _place: None)
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_end_of_the_process_at_any_place_keeps_what_was_told(tmp_path: Path, place: str) -> None:
-    objects = LocalObjects(tmp_path)
-    store = CatalogStore.open(objects)
-    snapshots = Snapshots(store, objects)
-    for _ in range(64):
-        store.update(_create)
-        snapshots.catch_up()
-    told = [store.catalog.number]
-    store.subscribe(lambda catalog, _changes: told.append(catalog.number))
-
-    def commit() -> None:
-        store.update(_create)
-        snapshots.catch_up()
-
-    with _dying_at(place), pytest.raises(_Died):
-        commit()
-
-    again = _open(tmp_path)
-    assert again.catalog.number in {told[-1], 65}
-    assert again.update(_create) == _open(tmp_path).catalog
