@@ -51,7 +51,8 @@ class Progress:
         self.end = sequence + 1
         match entry:
             case WriteEntry(key=key):
-                self._keep(key)
+                if key is not None and not self._is_done(key):
+                    self._keep(key)
             case RunEntry(origin, progress=progress):
                 self._finish(origin.trigger_id, progress)
             case CheckpointEntry():
@@ -81,9 +82,16 @@ class Progress:
         self._ticks.pop(trigger_id, None)
         self._keys.pop(trigger_id, None)
 
-    def _keep(self, key: IdempotenceKey | None) -> None:
-        if key is not None:
-            self._keys.setdefault(key.trigger_id, {})[key] = None
+    def _keep(self, key: IdempotenceKey) -> None:
+        self._keys.setdefault(key.trigger_id, {})[key] = None
+
+    def _is_done(self, key: IdempotenceKey) -> bool:
+        """Whether the event is done: one that comes late would stay open for ever."""
+        position = self._positions.get(key.trigger_id)
+        ticks = self._ticks.get(key.trigger_id)
+        return (position is not None and position.covers(key.event_from, key.event_to)) or (
+            ticks is not None and ticks.covers(key.event_from)
+        )
 
     def _finish(self, trigger_id: int, progress: EntryProgress | None) -> None:
         match progress:

@@ -27,8 +27,8 @@ from engine.wal.record import encode_segment_header, segment_seed
 __all__ = ["SegmentFile", "SegmentWriter", "WriteFailed"]
 
 _IOV_MAX = 1024
-# A full disk may have room again; after any other failure the file's state is not known.
-_PASSING = (errno.ENOSPC, errno.EDQUOT)
+# A full disk, quota or limit may have room again; after any other failure nothing is known.
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """What the write-ahead log costs: commit, replay, and many small writers.
 
-Commit: records of 5000 rows with the columns of the "cpu-only" data set of the time series
-benchmark suite, against bare write + fdatasync of the very same bytes into a file of the same file
-system, one after the other in turns, so that both see the same disk. Run by hand:
+Commit: rows with the columns of the "cpu-only" data set of the time series benchmark suite,
+against bare write + fdatasync of the very same bytes into a file of the same file system, and
+against SQLite with synchronous=FULL: the same bytes as one value, and the same rows as rows, each
+in one transaction, with a rollback journal and with a write-ahead log. All take turns, so that they
+see the same disk. Run by hand:
 
     python -m tests.bench.bench_wal [--directory DIR] [--rounds N]
 """
@@ -10,14 +12,17 @@ system, one after the other in turns, so that both see the same disk. Run by han
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
+import sqlite3
 import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +74,69 @@ def summary(name: str, seconds: Sequence[float]) -> str:
         f"  {name:<28} median {statistics.median(ordered) * 1e3:7.2f} ms"
         f"   p99 {p99 * 1e3:7.2f} ms   mean {statistics.fmean(ordered) * 1e3:7.2f} ms"
     )
+
+
+def sqlite(path: Path, journal: str, columns: int) -> sqlite3.Connection:
+    """Open a database that syncs each transaction fully."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(f"PRAGMA journal_mode={journal}")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE bytes (content BLOB)")
+    names = ", ".join(f"c{number}" for number in range(columns))
+    connection.execute(f"CREATE TABLE points ({names})")
+    return connection
+
+
+def bench_sqlite(directory: Path, rounds: int, rows: int) -> None:
+    """Compare `Log.append` with SQLite."""
+    batch = cpu_rows(rows)
+    entry = entry_of(batch)
+    content = b"".join(bytes(buffer) for buffer in encode(2, [entry]))
+    log = Log.open(directory / "log-sqlite")
+    columns = [*batch.columns[:-1], batch.columns[-1].cast(pa.int64())]
+    values = list(zip(*(column.to_pylist() for column in columns), strict=True))
+    marks = ", ".join("?" * len(columns))
+
+    def stored(connection: sqlite3.Connection, *, as_rows: bool) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        if as_rows:
+            connection.executemany(f"INSERT INTO points VALUES ({marks})", values)  # noqa: S608
+        else:
+            connection.execute("INSERT INTO bytes VALUES (?)", (content,))
+        connection.execute("COMMIT")
+
+    actions: dict[str, Callable[[], object]] = {"log append": lambda: log.append([entry])}
+    for journal in ("DELETE", "WAL"):
+        connection = sqlite(directory / f"{journal}.db", journal, len(columns))
+        for as_rows in (False, True):
+            name = f"SQLite {journal} {'rows' if as_rows else 'bytes'}"
+            actions[name] = partial(stored, connection, as_rows=as_rows)
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(rounds):
+        for name, action in actions.items():
+            start = time.perf_counter()
+            action()
+            seconds[name].append(time.perf_counter() - start)
+    log.close()
+    ours = statistics.median(seconds["log append"])
+    print(f"against SQLite FULL, {rows} rows, {len(content) / 1e6:.2f} MB, {rounds} rounds")
+    for name, times in seconds.items():
+        print(f"{summary(name, times)}   x {statistics.median(times) / ours:.2f}")
+
+
+def bench_heads(directory: Path) -> None:
+    """Read the heads of many small entries, as the lag of triggers is counted at the start."""
+    entry = entry_of(cpu_rows(1))
+    log = Log.open(directory / "heads")
+    for _ in range(100):
+        log.append([entry] * 2_000)
+    gc.set_threshold(50_000, 20, 50)
+    start = time.perf_counter()
+    count = sum(len(head.entries) for head in log.heads(1))
+    seconds = time.perf_counter() - start
+    gc.set_threshold(700, 10, 10)
+    log.close()
+    print(f"heads of {count} entries: {count / seconds / 1e6:.2f} M entries/s")
 
 
 def bench_commit(directory: Path, rounds: int, rows: int) -> None:
@@ -187,7 +255,9 @@ def main() -> None:
         bench_commit(directory, arguments.rounds, ROWS)
         bench_commit(directory, arguments.rounds, 100)
         bench_commit(directory, arguments.rounds, 1)
+        bench_sqlite(directory, max(10, arguments.rounds // 10), ROWS * LINE_BYTES // 130)
         bench_replay(directory, 300)
+        bench_heads(directory)
         for writers, rows in ((1, 1), (8, 100), (64, 1), (256, 1)):
             bench_group(directory, writers, rows, 3.0)
     finally:

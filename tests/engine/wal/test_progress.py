@@ -109,6 +109,16 @@ def test_run_without_progress_leaves_the_open_events_of_its_trigger() -> None:
     assert progress.has_key(key)
 
 
+def test_write_of_an_event_that_is_done_opens_nothing() -> None:
+    late, late_tick = IdempotenceKey(1, 5, 9, 0), IdempotenceKey(2, 50, 50, 0)
+
+    progress = folded(
+        finished(1, Position(9)), finished(2, Ticks(50)), sync_write(late), sync_write(late_tick)
+    )
+
+    assert progress.open_ranges() == {}
+
+
 def test_forgotten_trigger_leaves_nothing() -> None:
     progress = folded(
         finished(1, Position(4)), finished(1, Ticks(4)), sync_write(IdempotenceKey(1, 5, 9, 0))

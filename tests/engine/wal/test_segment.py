@@ -83,13 +83,16 @@ def test_record_with_more_parts_than_one_call_takes_is_written(tmp_path: Path) -
     assert read(writer)[0] == [(5, 6)]
 
 
-def test_full_disk_leaves_the_file_as_it_was_and_takes_the_next_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_full_disk_leaves_the_file_as_it_was_and_takes_the_next_record(
+    tmp_path: Path, number: int
+) -> None:
     disk = FaultyDisk()
     writer = begun(tmp_path, disk)
     append(writer, 5)
-    disk.fail = {"write": [FULL]}
+    disk.fail = {"write": [OSError(number, "No room")]}
 
-    with pytest.raises(WriteFailed, match="No space left") as caught:
+    with pytest.raises(WriteFailed, match="No room") as caught:
         append(writer, 6)
 
     assert not caught.value.is_final
