@@ -17,6 +17,7 @@ Any thread may call; nothing is shared.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,7 @@ FOLDER = "parquet"
 UNFINISHED_PREFIX = ".unfinished-"
 _GROUP_ROWS = 131_072
 _READ_BYTES = 2**20
+_PASSING = frozenset([errno.EMFILE, errno.ENFILE, errno.ENOMEM])  # nothing is wrong with the file
 
 
 def new_path(database_id: int, table_id: int, min_ns: int, order: int) -> str:
@@ -99,6 +101,7 @@ def read_file(root: Path, file: ParquetFile, columns: Sequence[str] | None = Non
 
     Raises:
         DamagedFile: it is missing or not what was written.
+        DiskFailed: the system has no room to open it now.
     """
     content = _content(root, file)
     if len(content) != file.size_bytes or crc32c(content) != file.crc32c:
@@ -114,6 +117,7 @@ def check_file(root: Path, file: ParquetFile) -> None:
 
     Raises:
         DamagedFile: it is missing or not what was written.
+        DiskFailed: the system has no room to open it now.
     """
     checksum = size = 0
     try:
@@ -121,7 +125,7 @@ def check_file(root: Path, file: ParquetFile) -> None:
             while block := content.read(_READ_BYTES):
                 checksum, size = crc32c(block, checksum), size + len(block)
     except OSError as error:
-        raise DamagedFile(file.path, f"cannot be read ({error.strerror})") from error
+        raise _unreadable(file, error) from error
     if (size, checksum) != (file.size_bytes, file.crc32c):
         raise DamagedFile(file.path, "is damaged")
 
@@ -196,7 +200,13 @@ def _content(root: Path, file: ParquetFile) -> bytes:
     try:
         return (root / file.path).read_bytes()
     except OSError as error:
-        raise DamagedFile(file.path, f"cannot be read ({error.strerror})") from error
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: ParquetFile, error: OSError) -> DamagedFile | DiskFailed:
+    if error.errno in _PASSING:
+        return DiskFailed(f"{file.path} cannot be read now: {error.strerror}")
+    return DamagedFile(file.path, f"cannot be read ({error.strerror})")
 
 
 def _sync_folder(folder: Path) -> None:
