@@ -16,6 +16,7 @@ from engine.ingest.internal import InternalTables
 from engine.ingest.writer import Writer
 from engine.model.entry import CheckpointEntry, Entry, TableRows
 from engine.service import CrashHandler
+from engine.storage.arrivals import Arrivals
 from engine.storage.buffer import HotBuffer
 from engine.storage.files import Files
 from engine.triggers.wal_feed import WalFeed
@@ -42,6 +43,7 @@ class DurableState:
         self._snapshots = Snapshots(self.catalog, objects, on_crash)
         self.internal = InternalTables(self.catalog)
         self.buffer = HotBuffer()
+        self.arrivals = Arrivals()
         self.feed = WalFeed(config.wal.flush_interval_s, self._announce, on_crash)
         self.announce_to: Callable[[int, int], None] = lambda _database_id, _end: None
         self.committer = Committer(
@@ -72,6 +74,7 @@ class DurableState:
 
     def _publish(self, first: int, entries: Sequence[Entry]) -> None:
         self.buffer.append(first, entries)
+        self.arrivals.note(first, entries, self.log.written_ns)
         databases = {table.database_id for entry in entries for table in _tables(entry)}
         self.feed.note(databases, first + len(entries))
 

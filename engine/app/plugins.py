@@ -16,11 +16,13 @@ from engine.catalog.commands import disable_trigger
 from engine.clock import SystemClock
 from engine.config import Config
 from engine.errors import UserError
+from engine.ingest.backlog import Backlog
 from engine.ingest.history import RunHistory
 from engine.ingest.internal import DEAD_LETTERS, RUNS
 from engine.ingest.transaction import PluginWriter
 from engine.logs import LogRing
 from engine.model.entry import Run, RunEntry, Ticks
+from engine.model.lag import Lag
 from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger
 from engine.plugins.fetch import Repository
 from engine.plugins.installer import Installer
@@ -41,6 +43,7 @@ from engine.triggers.scheduler import Scheduler
 from engine.triggers.sources import PluginSources
 from engine.workers.assembly import Site
 from engine.workers.assignment import Shared
+from engine.workers.bookmarks import bookmarks, count_backlog
 from engine.workers.callbacks import Callbacks
 from engine.workers.conversation import RunLimits
 from engine.workers.dryrun import DryRuns
@@ -72,7 +75,7 @@ class PluginServices:
         ring = LogRing()
         self.history = RunHistory(state.internal, state.writer, on_crash)
         tables = _system_tables(ring)
-        tables.register("processing_engine_triggers", trigger_table(self._phases))
+        tables.register("processing_engine_triggers", trigger_table(self._phases, self._lags))
         tables.register("nodes", node_table(_node(config, clock)), internal_only=True)
         self.queries = QueryService(
             state.catalog,
@@ -81,6 +84,7 @@ class PluginServices:
             config.query.workers,
             config.query.max_pending,
             limits=Limits(max_bytes=config.query.max_result_bytes),
+            files=state.files,
         )
         closing.callback(self.queries.stop)
         self._repository = _repository(config)
@@ -108,7 +112,9 @@ class PluginServices:
                     persist_disabled=self._persist_disabled,
                 ),
                 ring=ring,
-                read_rows=state.buffer.read,
+                backlog=Backlog(state.buffer, state.log, lambda: state.catalog.catalog),
+                arrivals=state.arrivals,
+                commit=state.writer.commit,
             )
         )
         self.packages = Installer(
@@ -144,8 +150,10 @@ class PluginServices:
         """Start every enabled trigger after its own position, then the sources of events."""
         catalog = self._state.catalog.catalog
         progress = self._state.log.checkpoint()
-        for trigger_id in {*progress.positions, *progress.ticks} - catalog.triggers.keys():
+        known = {*progress.positions, *progress.ticks, *progress.open_events}
+        for trigger_id in known - catalog.triggers.keys():
             self._state.log.forget(trigger_id)  # deleted right before the last end
+        count_backlog(self._state.arrivals, self._state.log, catalog.triggers.values(), progress)
         self._closing.callback(self.dry_runs.stop)
         self.history.start()
         self._closing.callback(self.history.stop)
@@ -153,8 +161,7 @@ class PluginServices:
         self._closing.callback(self.registry.stop_all)
         self._closing.callback(self.packages.stop)
         self._closing.callback(self._repository.close)  # before it, so that nobody waits for it
-        ticks = {trigger_id: ticks.low_ns for trigger_id, ticks in progress.ticks.items()}
-        self.registry.start_all(progress.positions, ticks)
+        self.registry.start_all(bookmarks(progress))
         for database in catalog.databases.values():
             self.registry.announce_end(database.id, self._state.committer.end)
         for service in (self._state.feed, self.scheduler):
@@ -166,6 +173,9 @@ class PluginServices:
 
     def _phases(self) -> dict[int, str]:
         return {s.trigger.id: s.phase.value for s in self.registry.supervisors()}
+
+    def _lags(self) -> dict[int, Lag]:
+        return self.registry.lags()
 
     def _note_start(self, trigger: Trigger) -> None:
         if isinstance(trigger.spec, CronSpec | EverySpec):

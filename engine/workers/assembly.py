@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
-import pyarrow as pa
-
-from engine.catalog.state import Catalog
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
 from engine.config import WorkersConfig
-from engine.errors import LogDropped
+from engine.ingest.backlog import Backlog
 from engine.logs import LogRing
 from engine.model.catch_up import Turn
-from engine.model.entry import Position
+from engine.model.entry import Entry, Position, Ticks
 from engine.model.trigger import (
     AllTablesSpec,
     CronSpec,
@@ -28,8 +26,10 @@ from engine.model.trigger import (
     kind,
 )
 from engine.plugins.source import PluginFolder
+from engine.storage.arrivals import Arrivals
 from engine.workers import moves
 from engine.workers.assignment import Assignment, Shared
+from engine.workers.bookmarks import Bookmark
 from engine.workers.callbacks import Callbacks
 from engine.workers.inbox import Inbox, RequestInbox
 from engine.workers.nudge import Nudge, Nudges
@@ -38,44 +38,10 @@ from engine.workers.schedule_inbox import ScheduleInbox
 from engine.workers.spawn import Spawner
 from engine.workers.supervisor import Supervisor
 from engine.workers.triggerlog import TriggerLog
-from engine.workers.wal_inbox import LogSlice, WalInbox, table_batches
+from engine.workers.wal_inbox import Reports, WalInbox
+from engine.workers.wal_reading import TriggerReading
 
-__all__ = ["RowsSlice", "Site", "SupervisorMaker"]
-
-
-class RowsSlice(Protocol):
-    """What the hot buffer reads: rows of some tables in the log entries up to `end`."""
-
-    @property
-    def end(self) -> int:
-        """Sequence behind the last entry covered."""
-        ...
-
-    @property
-    def tables(self) -> tuple[tuple[int, pa.RecordBatch], ...]:
-        """Rows by table id, in order of first write."""
-        ...
-
-    @property
-    def causes(self) -> tuple[int, ...]:
-        """The shortest cause chain among the entries with such rows."""
-        ...
-
-
-class ReadRows(Protocol):
-    """Reads entries of the log from a position on."""
-
-    def __call__(
-        self,
-        position: int,
-        database_id: int,
-        table_ids: frozenset[int] | None,
-        max_rows: int,
-        max_bytes: int,
-        until: int | None,
-    ) -> RowsSlice | None:
-        """Return rows of the entries from `position` on, within the limits; None if they left."""
-        ...
+__all__ = ["Site", "SupervisorMaker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +56,9 @@ class Site:
     callbacks: Callbacks
     shared: Shared
     ring: LogRing
-    read_rows: ReadRows
+    backlog: Backlog
+    arrivals: Arrivals
+    commit: Callable[[Entry], Future[int]]
 
 
 class SupervisorMaker:
@@ -99,7 +67,7 @@ class SupervisorMaker:
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    def make(self, trigger: Trigger, position: Position | None, tick_ns: int | None) -> Supervisor:
+    def make(self, trigger: Trigger, bookmark: Bookmark) -> Supervisor:
         """Make the supervisor of a trigger; see `Registry.start`."""
         site = self._site
         database = site.catalog.catalog.database_by_id(trigger.database_id).name
@@ -110,7 +78,7 @@ class SupervisorMaker:
         code = site.plugins.find(trigger.plugin, lambda text: log_of().engine_line("WARN", text))
         return Supervisor(
             Assignment(trigger, database, code, self._policy(trigger)),
-            self._inbox(trigger, Nudges(nudges), log_of(), position=position, tick_ns=tick_ns),
+            self._inbox(trigger, Nudges(nudges), log_of(), bookmark),
             nudges,
             spawner=Spawner(site.premises, site.callbacks, trigger, database),
             log_of=log_of,
@@ -129,30 +97,19 @@ class SupervisorMaker:
         )
 
     def _inbox(
-        self,
-        trigger: Trigger,
-        nudge: Nudges,
-        trigger_log: TriggerLog,
-        *,
-        position: Position | None,
-        tick_ns: int | None,
+        self, trigger: Trigger, nudge: Nudges, trigger_log: TriggerLog, bookmark: Bookmark
     ) -> Inbox:
         match trigger.spec:
             case AllTablesSpec() | TableSpec():
-                return WalInbox(
-                    Position(trigger.start).joined(position or Position(0)),
-                    functools.partial(self._read, trigger),
-                    nudge,
-                    max_causes=self._site.config.max_causes,
-                    on_loop=functools.partial(self._report_loop, trigger_log),
-                )
+                return self._wal_inbox(trigger, nudge, trigger_log, bookmark)
             case CronSpec() | EverySpec():
                 now_ns = self._site.clock.now_ns()
                 return ScheduleInbox(
                     trigger.spec,
                     trigger.settings.catch_up,
                     nudge,
-                    done_ns=now_ns if tick_ns is None else tick_ns,
+                    done=bookmark.ticks or Ticks(now_ns),
+                    open_ticks=[start for start, _ in bookmark.open_ranges],
                     now_ns=now_ns,
                     on_dropped=functools.partial(_report_dropped, trigger_log, trigger),
                 )
@@ -161,21 +118,29 @@ class SupervisorMaker:
             case _:
                 assert_never(trigger.spec)
 
-    def _read(self, trigger: Trigger, position: int, until: int | None) -> LogSlice:
-        catalog = self._site.catalog.catalog
-        config = self._site.config
-        found = self._site.read_rows(
-            position,
-            trigger.database_id,
-            _table_ids(catalog, trigger),
-            config.max_event_rows,
-            config.max_event_bytes,
-            until,
+    def _wal_inbox(
+        self, trigger: Trigger, nudge: Nudges, trigger_log: TriggerLog, bookmark: Bookmark
+    ) -> WalInbox:
+        site = self._site
+        site.arrivals.watch(trigger.database_id)
+        return WalInbox(
+            Position(trigger.start).joined(bookmark.position or Position(0)),
+            TriggerReading(
+                trigger,
+                lambda: site.catalog.catalog,
+                site.config,
+                backlog=site.backlog,
+                arrivals=site.arrivals,
+            ),
+            nudge,
+            open_ranges=bookmark.open_ranges,
+            max_causes=site.config.max_causes,
+            reports=Reports(
+                functools.partial(self._report_loop, trigger_log),
+                functools.partial(_report_skip, trigger_log),
+                functools.partial(_report_gap, trigger_log),
+            ),
         )
-        if found is None:
-            raise LogDropped(position + 1)  # not in memory any more
-        tables = table_batches(found.tables, _namer(catalog))
-        return LogSlice(found.end, tables, found.causes)
 
     def _report_loop(self, trigger_log: TriggerLog, causes: tuple[int, ...]) -> None:
         triggers = self._site.catalog.catalog.triggers
@@ -196,20 +161,21 @@ def _report_dropped(trigger_log: TriggerLog, trigger: Trigger, turn: Turn) -> No
     )
 
 
-def _table_ids(catalog: Catalog, trigger: Trigger) -> frozenset[int] | None:
-    """Return the ids of the trigger's tables; None for all, none for one that does not exist."""
-    if not isinstance(trigger.spec, TableSpec):
-        return None
-    database = catalog.database_by_id(trigger.database_id)
-    table = database.tables.get(trigger.spec.table)
-    return frozenset() if table is None else frozenset((table.id,))
+def _report_skip(trigger_log: TriggerLog, start: int, end: int, rows: int) -> None:
+    trigger_log.engine_line(
+        "WARN",
+        f"{_rows(rows)} passed over to catch up (on_lag is newest; log entries {start} to "
+        f"{end - 1})",
+    )
 
 
-def _namer(catalog: Catalog) -> Callable[[int], str]:
-    def name_of(table_id: int) -> str:
-        table = catalog.table_by_id(table_id)
-        if table is None:
-            raise AssertionError("tables outlive the rows in the buffer")
-        return table.name
+def _report_gap(trigger_log: TriggerLog, start: int, end: int, rows: int | None) -> None:
+    how_many = "an unknown number of rows were" if rows is None else _rows(rows)
+    trigger_log.record_failure(
+        f"{how_many} lost to this trigger: the write-ahead log had no room to keep log entries "
+        f"{start} to {end - 1} until it came to them; they can be queried"
+    )
 
-    return name_of
+
+def _rows(count: int) -> str:
+    return "1 row was" if count == 1 else f"{count} rows were"

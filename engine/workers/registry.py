@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 
 from engine.errors import TriggerNotRunning, UnknownEndpoint
-from engine.model.entry import Position
+from engine.faultpoint import reach
+from engine.model.entry import Position, Run, RunEntry
 from engine.model.event import PluginResponse, RequestEvent
+from engine.model.lag import Lag
 from engine.model.trigger import Trigger
 from engine.workers.assembly import Site, SupervisorMaker
+from engine.workers.bookmarks import Bookmark
 from engine.workers.inbox import Redriven, RequestInbox
 from engine.workers.schedule_inbox import ScheduleInbox
 from engine.workers.supervisor import Supervisor
@@ -24,6 +27,7 @@ from engine.workers.wal_inbox import WalInbox
 __all__ = ["Registry"]
 
 log = logging.getLogger(__name__)
+_ANEW = Bookmark()
 _BETWEEN_RENEWALS_S = 0.05  # a start takes about twice that of a core
 
 
@@ -37,26 +41,23 @@ class Registry:
         self._running: dict[int, Supervisor] = {}
         self._stopping = threading.Event()
 
-    def start_all(self, positions: Mapping[int, Position], ticks: Mapping[int, int]) -> None:
+    def start_all(self, bookmarks: Mapping[int, Bookmark]) -> None:
         """Start every enabled trigger where it left off."""
         for trigger in self._site.catalog.catalog.triggers.values():
             if not trigger.disabled:
-                self._start_at_boot(trigger, positions, ticks)
+                self._start_at_boot(trigger, bookmarks.get(trigger.id, _ANEW))
 
-    def start(
-        self, trigger: Trigger, position: Position | None = None, tick_ns: int | None = None
-    ) -> None:
+    def start(self, trigger: Trigger, bookmark: Bookmark = _ANEW) -> None:
         """Start a trigger.
 
         Args:
             trigger: as the catalog holds it.
-            position: log position to go on from, if behind the trigger's own start.
-            tick_ns: last completed tick, if any.
+            bookmark: where to go on, if that is behind the trigger's own start.
 
         Raises:
             PluginFileError: its plugin cannot be found.
         """
-        supervisor = self._maker.make(trigger, position, tick_ns)
+        supervisor = self._maker.make(trigger, bookmark)
         with self._lock:
             self._running[trigger.id] = supervisor
         supervisor.start()
@@ -104,6 +105,39 @@ class Registry:
         if supervisor is not None and isinstance(supervisor.inbox, ScheduleInbox):
             supervisor.inbox.announce(due_ns)
 
+    def lags(self) -> dict[int, Lag]:
+        """Return how far each running WAL trigger is behind, by id."""
+        return {trigger.id: inbox.lag() for trigger, inbox in self._wal_inboxes()}
+
+    def lows(self) -> dict[int, int]:
+        """Return by running WAL trigger the sequence below which it needs nothing more."""
+        return {trigger.id: inbox.position for trigger, inbox in self._wal_inboxes()}
+
+    def settle(self, durable: Mapping[int, Position], end: int) -> None:
+        """Make it durable that WAL triggers have passed what does not concern them.
+
+        Who needs the log no further can then be told from it; without this, a trigger whose tables
+        are never written to would keep all of it.
+
+        Args:
+            durable: the positions that the log has.
+            end: behind the newest published entry; the triggers are told of it.
+        """
+        for trigger, inbox in self._wal_inboxes():
+            inbox.announce(end)
+            if durable.get(trigger.id, Position(trigger.start)).low < inbox.position:
+                self._commit_position(trigger, inbox)
+
+    def give_up_before(self, sequence: int) -> None:
+        """Have WAL triggers go on at a sequence: what is before it is going to be dropped.
+
+        What they lose is counted and logged, and that they have passed it is durable on return.
+        """
+        for trigger, inbox in self._wal_inboxes():
+            if inbox.give_up_before(sequence):
+                reach("lag.gap_counted")
+                self._commit_position(trigger, inbox)
+
     def submit(self, trigger_id: int, event: RequestEvent) -> Future[PluginResponse]:
         """Queue a request for a trigger.
 
@@ -128,17 +162,24 @@ class Registry:
         if supervisor is None or not supervisor.inbox.redrive(work):
             raise TriggerNotRunning(work.letter.trigger_name)
 
-    def _start_at_boot(
-        self, trigger: Trigger, positions: Mapping[int, Position], ticks: Mapping[int, int]
-    ) -> None:
-        position = positions.get(trigger.id)
+    def _start_at_boot(self, trigger: Trigger, bookmark: Bookmark) -> None:
         try:
-            self.start(trigger, position, ticks.get(trigger.id))
+            self.start(trigger, bookmark)
         except Exception as error:
             text = f"failed to start trigger at boot; continuing in degraded state: {error}"
             now_ns = self._site.clock.now_ns()
             self._site.ring.add(now_ns, trigger.name, "ERROR", text)
             log.exception("trigger not started", extra={"trigger": trigger.name})
+
+    def _wal_inboxes(self) -> list[tuple[Trigger, WalInbox]]:
+        running = [(each.trigger, each.inbox) for each in self.supervisors()]
+        return [(trigger, inbox) for trigger, inbox in running if isinstance(inbox, WalInbox)]
+
+    def _commit_position(self, trigger: Trigger, inbox: WalInbox) -> None:
+        progress = Position(inbox.position)
+        entry = RunEntry(Run(trigger.id, ""), trigger.database_id, (), progress, ())
+        self._site.commit(entry).result()
+        reach("lag.position_committed")
 
     def _close(self, supervisor: Supervisor) -> None:
         config = self._site.config

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.ingest.internal import DeadLetter
 from engine.model.entry import Ticks
@@ -19,7 +21,7 @@ def schedule_inbox(catch_up: CatchUp, done_s: int, now_s: int) -> tuple[Schedule
         EverySpec(SECOND_NS),
         catch_up,
         Nudge(),
-        done_ns=done_s * SECOND_NS,
+        done=Ticks(done_s * SECOND_NS),
         now_ns=now_s * SECOND_NS,
         on_dropped=lambda turn: dropped.append(turn.dropped),
     )
@@ -119,3 +121,85 @@ def test_a_tick_that_is_asked_for_again_comes_first_and_moves_nothing() -> None:
 
     assert (first, second) == (redriven, ScheduledEvent(11 * SECOND_NS))
     assert inbox.progress_after(redriven) is None
+
+
+def asynchronous(done: Ticks, *open_s: int, catch_up: CatchUp = CatchUp.ALL) -> ScheduleInbox:
+    return ScheduleInbox(
+        EverySpec(SECOND_NS),
+        catch_up,
+        Nudge(),
+        done=done,
+        open_ticks=[tick_s * SECOND_NS for tick_s in open_s],
+        now_ns=10 * SECOND_NS,
+        on_dropped=lambda _turn: None,
+    )
+
+
+def test_a_tick_that_is_still_in_hand_is_not_done_when_a_later_one_is() -> None:
+    inbox = asynchronous(Ticks(10 * SECOND_NS))
+    inbox.announce(13 * SECOND_NS)
+    first, second, third = (inbox.take() for _ in range(3))
+    assert isinstance(first, ScheduledEvent)
+    assert isinstance(second, ScheduledEvent)
+    assert isinstance(third, ScheduledEvent)
+
+    assert inbox.progress_after(second) == Ticks(first.time_ns - 1, (second.time_ns,))
+    inbox.done(second)
+    assert inbox.progress_after(first) == Ticks(third.time_ns - 1)
+    inbox.done(first)
+    assert inbox.progress_after(third) == Ticks(third.time_ns)
+
+
+@pytest.mark.parametrize("catch_up", CatchUp)
+def test_after_a_restart_ticks_between_those_that_are_done_are_run_again(catch_up: CatchUp) -> None:
+    done = Ticks(11 * SECOND_NS - 1, (12 * SECOND_NS, 14 * SECOND_NS))
+
+    inbox = asynchronous(done, catch_up=catch_up)
+
+    assert inbox.take() == ScheduledEvent(11 * SECOND_NS)
+    assert inbox.take() == ScheduledEvent(13 * SECOND_NS)
+    assert inbox.take() is None
+
+
+@pytest.mark.parametrize("catch_up", CatchUp)
+def test_a_tick_whose_run_has_written_is_run_again_before_all_others(catch_up: CatchUp) -> None:
+    inbox = asynchronous(Ticks(8 * SECOND_NS), 7, 9, catch_up=catch_up)
+    inbox.announce(9 * SECOND_NS)
+
+    again = inbox.take()
+
+    assert isinstance(again, ScheduledEvent)
+    assert again == ScheduledEvent(9 * SECOND_NS)
+    assert inbox.progress_after(again) == Ticks(9 * SECOND_NS)
+    assert inbox.take() is None
+
+
+@given(st.data())
+def test_over_ends_at_any_moment_every_tick_is_done_once(data: st.DataObject) -> None:
+    durable = Ticks(0)
+    seen: list[int] = []
+
+    def finish(inbox: ScheduleInbox, event: ScheduledEvent) -> Ticks:
+        progress = inbox.progress_after(event)
+        assert isinstance(progress, Ticks)
+        inbox.done(event)
+        seen.append(event.time_ns // SECOND_NS)
+        return durable.joined(progress)
+
+    for round_ in range(3):
+        inbox = asynchronous(durable)
+        inbox.announce((5 + 5 * round_) * SECOND_NS)
+        in_hand: list[ScheduledEvent] = []
+        for _ in range(data.draw(st.integers(0, 12))):
+            if len(in_hand) == 3 or (in_hand and data.draw(st.booleans())):
+                which = data.draw(st.integers(0, len(in_hand) - 1))
+                durable = finish(inbox, in_hand.pop(which))
+            elif isinstance(event := inbox.take(), ScheduledEvent):
+                in_hand.append(event)
+
+    last = asynchronous(durable)
+    last.announce(20 * SECOND_NS)
+    while isinstance(event := last.take(), ScheduledEvent):
+        durable = finish(last, event)
+    assert sorted(seen) == list(range(1, 21))
+    assert durable == Ticks(20 * SECOND_NS)
