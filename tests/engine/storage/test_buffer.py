@@ -525,3 +525,42 @@ def test_taken_and_kept_rows_together_are_all_rows_in_order(
     found = gone + [row for _, rows in kept.tables for row in plain(rows)]
     given_only = [{k: v for k, v in row.items() if v is not None} for row in found]
     assert given_only == [row for rows, _ in steps for row in rows]
+
+
+def persist_until(done: threading.Event, buffer: HotBuffer, gone: list[Row]) -> None:
+    is_last = False
+    while not is_last:
+        is_last = done.is_set()
+        if (taken := buffer.take(CPU, max_bytes=20_000)) is not None:
+            gone.extend(row for rows in taken.rows for row in plain(rows))
+            buffer.drop_persisted(CPU, taken.end)
+
+
+def look_until(done: threading.Event, buffer: HotBuffer, odd: list[object]) -> None:
+    while not done.is_set():
+        shown = buffer.snapshot(CPU, SCHEMA)
+        times = [row["time"] for rows in shown.batches[:1] for row in plain(rows)]
+        if times and times[0] != 2 * max(shown.start, 1):
+            odd.append((times[0], shown.start))
+
+
+def test_rows_that_leave_beside_a_writer_and_readers_are_neither_lost_nor_doubled() -> None:
+    buffer, done = HotBuffer(), threading.Event()
+    gone: list[Row] = []
+    odd: list[object] = []
+    threads = [
+        threading.Thread(target=persist_until, args=(done, buffer, gone)),
+        threading.Thread(target=look_until, args=(done, buffer, odd)),
+    ]
+    for thread in threads:
+        thread.start()
+    for sequence in range(1, 401):
+        buffer.append(sequence, [cpu(2 * sequence, 2 * sequence + 1)])
+    done.set()
+    for thread in threads:
+        thread.join()
+    found = read(buffer, buffer.snapshot(CPU, SCHEMA).start, DB, None, LARGE, LARGE)
+    kept = [row for _, rows in found.tables for row in plain(rows)]
+
+    assert [row["time"] for row in gone + kept] == list(range(2, 802))
+    assert odd == []
