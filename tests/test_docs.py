@@ -40,6 +40,7 @@ DOCS = ROOT / "docs"
         "docs/tutorial/first-plugin.md",
         "docs/how-to/deploy-a-plugin.md",
         "docs/how-to/test-a-plugin.md",
+        "docs/how-to/back-up.md",
         "README.md",
     ],
 )
