@@ -1,9 +1,9 @@
 """The engine: all services of one server, built, started in order, stopped in reverse.
 
-Start: catalog -> log (repairing a torn tail) -> hot buffer from the log -> committer -> feed and
-scheduler -> triggers, each after its own position -> HTTP last. Stop is the reverse: HTTP refuses
-and finishes what runs, triggers are cancelled and ended, the committer makes durable what was
-submitted, the log is closed.
+Start: catalog, files, log and the rows that are in no file (`engine.upkeep.recovery`) -> committer
+-> triggers, each after its own position -> upkeep -> HTTP last. Stop is the reverse: HTTP refuses
+and finishes what runs, upkeep leaves what it has not committed, triggers are cancelled and ended,
+the committer makes durable what was submitted, the log is closed.
 
 A service that crashes takes the engine down with it: a server that is half there would take
 writes it cannot keep.
@@ -11,15 +11,16 @@ writes it cannot keep.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import uuid
 from contextlib import ExitStack
 from importlib.metadata import version
-from pathlib import Path
 
 from engine.app.durable import DurableState
 from engine.app.plugins import PluginServices
+from engine.app.upkeep import Upkeep
 from engine.clock import SystemClock
 from engine.config import Config
 from engine.http.app import HttpServices, Identity, make_app
@@ -27,7 +28,6 @@ from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
 from engine.http.server import HttpServer
 from engine.query.rows import to_csv, to_json, to_jsonl, to_parquet, to_pretty
-from engine.upkeep.backup import Backups, Site
 from engine.workers.descriptors import raise_limit
 
 __all__ = ["Engine"]
@@ -35,6 +35,8 @@ __all__ = ["Engine"]
 _DISTRIBUTION = "bulkhead-engine"
 # With the default of 5 ms a thread that computes in Python delays every lane by as much.
 _SWITCH_INTERVAL_S = 0.0005
+# Entries of the log come and go by the ten thousand, and none of them is part of a cycle.
+_GC_THRESHOLDS = (50_000, 20, 50)
 _RENDERERS = {
     Format.JSON: to_json,
     Format.JSONL: to_jsonl,
@@ -74,14 +76,17 @@ class Engine:
             EngineError, OSError: something else that the server needs cannot be had.
         """
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        gc.set_threshold(*_GC_THRESHOLDS)
         raise_limit()
         with ExitStack() as closing:
             state = DurableState(self._config, self._crashed, closing)
-            state.recover()
+            state.start()
             triggers = PluginServices(self._config, self._clock, state, self._crashed, closing)
             triggers.start()
+            upkeep = Upkeep(self._config, self._clock, state, triggers.registry, self._crashed)
+            upkeep.start(closing)
             self._http = HttpServer(
-                make_app(self._http_services(state, triggers)),
+                make_app(self._http_services(state, triggers, upkeep)),
                 (self._config.http.bind_host, self._config.http.bind_port),
                 self._edge_limits(),
                 on_crash=self._crashed,
@@ -118,7 +123,9 @@ class Engine:
             grace_s=self._config.http.grace_s,
         )
 
-    def _http_services(self, state: DurableState, triggers: PluginServices) -> HttpServices:
+    def _http_services(
+        self, state: DurableState, triggers: PluginServices, upkeep: Upkeep
+    ) -> HttpServices:
         return HttpServices(
             catalog=state.catalog,
             writer=state.writer,
@@ -132,22 +139,6 @@ class Engine:
             render=lambda shape, table: _RENDERERS[shape](table),
             identity=Identity(version(_DISTRIBUTION), "unknown", str(uuid.uuid4())),
             limits=self._edge_limits(),
-            backups=self._backups(state),
+            backups=upkeep.backups,
             hard_delete_default_s=self._config.storage.hard_delete_default_s,
-        )
-
-    def _backups(self, state: DurableState) -> Backups:
-        plugin_dir = Path(self._config.plugin_dir).absolute()
-        return Backups(
-            Site(
-                node_id=self._config.node_id,
-                root=Path(self._config.data_dir).absolute() / self._config.node_id,
-                plugin_dir=plugin_dir,
-                environment_dir=Path(self._config.environment_dir or plugin_dir / ".venv"),
-                catalog=lambda: state.catalog.catalog,
-                log=state.log,
-                hold=state.quiet.hold,
-                pin=state.files.pin,
-                clock=self._clock,
-            )
         )

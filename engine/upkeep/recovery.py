@@ -43,12 +43,14 @@ class Recovered:
     """What a server stands on; the caller closes the log.
 
     Args:
+        objects: where the catalog is kept.
         catalog: as of its last commit.
         files: swept.
         log: open.
         buffer: with all rows that are in no file.
     """
 
+    objects: LocalObjects
     catalog: CatalogStore
     files: Files
     log: Log
@@ -67,28 +69,29 @@ def recover(root: Path, config: WalConfig) -> Recovered:
         CorruptCatalog, CorruptLog: durable state is damaged; the message says where.
         DiskFailed, OSError: the disk refused.
     """
-    opened: list[CatalogStore] = []
+    opened: list[tuple[LocalObjects, CatalogStore]] = []
 
     def open_catalog() -> int:
         with _phase("catalog opened") as facts:
-            catalog = CatalogStore.open(LocalObjects(root))
+            objects = LocalObjects(root)
+            catalog = CatalogStore.open(objects)
             facts["commit"] = catalog.catalog.number
         if _needed(catalog.catalog) > 1 and not any((root / "wal").glob("*.wal")):
             raise _taken_away("holds no segments", catalog.catalog)
-        opened.append(catalog)
+        opened.append((objects, catalog))
         return catalog.catalog.persisted_to
 
     with _phase("log opened") as facts:
         wal = Log.open(root / "wal", segment_bytes=config.segment_bytes, checked_from=open_catalog)
         facts["end"] = wal.next_sequence
     try:
-        catalog = opened[0]
+        objects, catalog = opened[0]
         _fit(catalog.catalog, wal)
         files = Files(root)
         with _phase("files swept") as facts:
             known = {file.path for t in tables_of(catalog.catalog) for file in t.files}
             facts["files"], facts["removed"] = len(known), files.sweep(known)
-        return Recovered(catalog, files, wal, _replayed(catalog.catalog, wal))
+        return Recovered(objects, catalog, files, wal, _replayed(catalog.catalog, wal))
     except BaseException:
         wal.close()
         raise

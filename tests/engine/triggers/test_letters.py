@@ -60,7 +60,7 @@ class Parts:
     def __init__(self, folder: Path, closing: ExitStack) -> None:
         config = Config("node0", str(folder), str(folder / "plugins"))
         self.state = DurableState(config, self._crashed, closing)
-        self.state.recover()
+        self.state.start()
         self.clock = ManualClock(NOW_NS)
         self.taken: list[tuple[int, Redriven]] = []
         self.refusal: TriggerNotRunning | None = None
