@@ -263,7 +263,6 @@ class EdgeParts:
         self.dry_runs = ListedDryRuns()
         self.letters = ListedLetters()
         self.limits = limits or EdgeLimits()
-        self.deletions: list[bool] = []
         self.on_render: Callable[[], None] | None = None
 
     def services(self) -> HttpServices:
@@ -281,7 +280,6 @@ class EdgeParts:
             identity=Identity("1.2.3", "abcdef", "00000000-0000-0000-0000-000000000000"),
             limits=self.limits,
             clock=ManualClock(NOW_NS),
-            note_deletion=lambda: self.deletions.append(True),
         )
 
     def _render(self, shape: Format, table: pa.Table) -> bytes:

@@ -47,7 +47,6 @@ class ConfigureEndpoints:
         self._definitions = services.definitions
         self._clock = services.clock
         self._hard_delete_default = After(round(services.hard_delete_default_s * 1e9))
-        self._note_deletion = services.note_deletion
         # A deletion may wait for runs to end; others must not fill the threads meanwhile.
         self._one_deletion = asyncio.Lock()
         self._render = services.render
@@ -92,7 +91,6 @@ class ConfigureEndpoints:
         name, hard_delete = fields.text("db"), self._hard_delete(fields)
         async with self._one_deletion:
             await blocking(lambda: self._definitions.delete_database(name, hard_delete))
-        self._note_deletion()
         return Response(status_code=200)
 
     async def delete_table(self, request: Request) -> Response:
@@ -102,7 +100,6 @@ class ConfigureEndpoints:
         hard_delete = self._hard_delete(fields)
         decide = delete_table(database, table, self._clock.now_ns(), hard_delete)
         await blocking(lambda: self._catalog.update(decide))
-        self._note_deletion()
         return Response(status_code=200)
 
     async def set_retention(self, request: Request) -> Response:

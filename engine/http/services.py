@@ -218,7 +218,6 @@ class HttpServices:
         backups: None when the server makes none.
         clock: tells when something was deleted.
         hard_delete_default_s: from a deletion to the removal of what was deleted.
-        note_deletion: called when something was deleted that may be due for removal already.
 
     The others are described by their protocols.
     """
@@ -239,4 +238,3 @@ class HttpServices:
     backups: MakesBackups | None = None
     clock: Clock = field(default_factory=SystemClock)
     hard_delete_default_s: float = 259_200.0
-    note_deletion: Callable[[], object] = lambda: None

@@ -76,7 +76,8 @@ def test_archive_is_sent_whole_with_its_length(
     assert int(answer.headers["content-length"]) == len(answer.content)
     with tarfile.open(fileobj=io.BytesIO(answer.content)) as tar:
         assert tar.getnames() == ["node/wal/1.wal", "manifest.json"]
-    assert (backups.seen, backups.closed) == ([True], 1)
+    assert backups.seen == [True]
+    assert eventually(lambda: backups.closed == 1)
 
 
 def test_plugins_are_left_out_when_asked(address: tuple[str, int], backups: OneBackup) -> None:
