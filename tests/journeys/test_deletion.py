@@ -81,6 +81,21 @@ def test_deleted_table_does_not_come_back_when_its_name_is_used_again(tmp_path: 
         assert server.count("db", "kept") == 1
 
 
+def test_hard_deletion_removes_at_once_and_leaves_other_rows(tmp_path: Path) -> None:
+    with serving(tmp_path, "--persist-bytes", "1B", "--persist-age", "1s") as server:
+        server.write("db", "t v=1 1\nkept v=1 1")
+        parquet = server.data / "node0" / "parquet"
+        eventually(lambda: len(list(parquet.rglob("*.parquet"))) == 2)
+
+        deleted = bulkhead(server, "delete", "table", "-d", "db", "t", "-y", "--hard-delete", "now")
+        eventually(lambda: len(list(parquet.rglob("*.parquet"))) == 1)
+        server.write("db", "t v=2 2")
+
+        assert deleted.returncode == 0
+        assert server.sql("db", "SELECT v FROM t") == [{"v": 2.0}]
+        assert server.count("db", "kept") == 1
+
+
 def test_retention_hides_old_rows_at_once_and_is_shown(tmp_path: Path) -> None:
     now_ns = time.time_ns()
     old_ns = now_ns - 7200 * 10**9
