@@ -54,5 +54,5 @@ def _parted(batch: pa.RecordBatch, parts: int) -> list[TimeRange]:
     count = min(parts - 1, len(gaps))
     rest = len(gaps) - count
     widest = np.argpartition(gaps, rest)[rest:] if count else np.arange(0)
-    bounds = [0, *sorted(int(gap) + 1 for gap in widest), len(time)]
+    bounds = [0, *sorted(int(gap) + 1 for gap in widest if gaps[gap] > 1), len(time)]
     return [TimeRange(int(time[a]), int(time[b - 1])) for a, b in pairwise(bounds)]
