@@ -73,9 +73,8 @@ class Server:
 
     @property
     def status(self) -> int | None:
-        """How the process has ended, None while it runs."""
-        assert self._process is not None
-        return self._process.poll()
+        """How the process has ended, None while it runs, 0 before it was started."""
+        return 0 if self._process is None else self._process.poll()
 
     def start(self) -> Server:
         command = [sys.executable, "-m", self.program, "serve", "--node-id", "node0"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture
-def world(prepared: World, tmp_path: Path) -> World:
-    """A copy of the prepared world."""
-    return copied(prepared, tmp_path)
+def world(prepared: World, tmp_path: Path) -> Iterator[World]:
+    """A copy of the prepared world; its server ends with the test."""
+    world = copied(prepared, tmp_path)
+    yield world
+    if world.status() is None:
+        world.server.kill()

@@ -32,9 +32,18 @@ def process_writes(influxdb3_local, table_batches, args=None):
 SYNC = (
     ROWS
     + """
+class Lines:
+    def __init__(self, lines):
+        self.lines = lines
+
+    def build(self):
+        return "\\n".join(line.build() for line in self.lines)
+
 def process_writes(influxdb3_local, table_batches, args=None):
-    for row in rows(table_batches):
-        influxdb3_local.write_sync(line(args["to"], row))
+    found = rows(table_batches)
+    for first in range(0, len(found), 20):
+        lines = [line(args["to"], row) for row in found[first : first + 20]]
+        influxdb3_local.write_sync(Lines(lines))
 """
 )
 # Fails at the first attempt of each event, as far as it remembers.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.faults import refusing
+from tests.faults.places import ROOT, collected
 from tests.faults.power import Power, after_cut
 
 
@@ -17,6 +19,13 @@ def _own_os(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every test change its own `os`."""
     for name in ("fsync", "fdatasync", "write"):
         monkeypatch.setattr(os, name, getattr(os, name))
+
+
+def test_page_tells_what_has_happened_at_each_place() -> None:
+    page = ROOT / "docs" / "explanation" / "durability.md"
+    named = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", page.read_text(), re.MULTILINE)
+
+    assert sorted(named) == sorted(collected())
 
 
 def sync(path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.serving import Server, eventually
 
 LAUNCHER = "tests.faults.launcher"
 SETTINGS = {
-    "wal": {"segment_bytes": 100_000},
+    "wal": {"segment_bytes": 30_000},
     "storage": {
         "persist_bytes": 30_000,
         "persist_age_s": 1.0,
@@ -52,6 +52,8 @@ class World:
         try:
             self.server.start()
         except AssertionError:
+            # Its output ends a moment before it does.
+            eventually(lambda: self.status() is not None)
             if self.status() != -signal.SIGKILL:
                 raise
             return False
