@@ -112,7 +112,12 @@ class PluginServices:
                     persist_disabled=self._persist_disabled,
                 ),
                 ring=ring,
-                backlog=Backlog(state.buffer, state.log, lambda: state.catalog.catalog),
+                backlog=Backlog(
+                    state.buffer,
+                    state.log,
+                    lambda: state.catalog.catalog,
+                    lambda: state.committer.end,
+                ),
                 arrivals=state.arrivals,
                 commit=state.writer.commit,
             )

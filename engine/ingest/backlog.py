@@ -93,17 +93,26 @@ class Found:
 class Backlog:
     """Reads the hot buffer, and the log where that has no more."""
 
-    def __init__(self, buffer: HotBuffer, log: LogFile, catalog: Callable[[], Catalog]) -> None:
+    def __init__(
+        self,
+        buffer: HotBuffer,
+        log: LogFile,
+        catalog: Callable[[], Catalog],
+        end: Callable[[], int],
+    ) -> None:
         """Read from these.
 
         Args:
             buffer: the newest rows.
             log: all rows that some trigger may still want.
             catalog: returns the newest; tables that it does not know are passed over.
+            end: returns the sequence behind the newest published entry; after a restart with all
+                rows in files the buffer knows of none.
         """
         self._buffer = buffer
         self._log = log
         self._catalog = catalog
+        self._end = end
 
     def read(
         self,
@@ -156,10 +165,11 @@ class Backlog:
         hot = self._buffer.read(
             position, wanted.database_id, wanted.table_ids, limits.rows, limits.bytes, until
         )
-        if hot is not None:
+        end = self._end() if until is None else min(self._end(), until)
+        if hot is not None and hot.end > position:
             return self._known(position, hot)
-        published = self._buffer.end
-        end = published if until is None else min(published, until)
+        if hot is not None:  # the buffer begins later, and has all rows of these tables
+            return Found(position, max(position, end), (), ())
         scratch = _Scratch(wanted, limits)
         start = scratch.fill(self._log, position, end)
         return self._known(start, scratch.slice(start, end))

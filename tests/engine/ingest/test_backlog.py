@@ -52,10 +52,20 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.log = Log.open(folder, segment_bytes=4096)
         self.buffer = HotBuffer()
-        self.backlog = Backlog(self.buffer, self.log, lambda: CATALOG)
+        self.backlog = self._over(self.buffer)
 
     def write(self, *entries: WriteEntry | RunEntry) -> None:
         self.buffer.append(self.log.append(entries), entries)
+
+    def _over(self, buffer: HotBuffer) -> Backlog:
+        return Backlog(buffer, self.log, lambda: CATALOG, lambda: self.log.next_sequence)
+
+    def restart(self) -> None:
+        """Begin with a buffer that knows no more than that all rows are in files."""
+        end, self.buffer = self.log.next_sequence, HotBuffer()
+        for table_id in (CPU, DISK):
+            self.buffer.start_at(DATABASE, table_id, end)
+        self.backlog = self._over(self.buffer)
 
     def persist(self) -> None:
         """Let the rows leave the buffer as if they were in files."""
@@ -100,6 +110,28 @@ def test_the_log_gives_the_same_rows_as_the_buffer_in_events_of_bounded_size(
         assert wanted == values(hot, table)
     assert all(sum(b.num_rows for _, b in each.tables) <= 10 for each in (*hot, *cold))
     assert {each.causes for each in cold} <= {(), (7,)}
+
+
+def test_after_a_restart_with_all_rows_in_files_the_log_has_them(place: Place) -> None:
+    for number in range(1, 50):
+        place.write(entry(number))
+    hot = place.backlog.read(10, DATABASE, None, 20, 2**30)
+    place.restart()
+
+    cold = place.backlog.read(10, DATABASE, None, 20, 2**30)
+
+    assert (cold.start, cold.end) == (10, hot.end)
+    assert values([cold], CPU) == values([hot], CPU)
+
+
+def test_after_such_a_restart_a_table_without_rows_is_read_to_the_end(place: Place) -> None:
+    for number in range(1, 9):
+        place.write(entry(number))
+    place.restart()
+
+    found = place.backlog.read(3, DATABASE, frozenset(), 20, 2**30)
+
+    assert found == Found(3, place.log.next_sequence, (), ())
 
 
 def test_a_range_is_read_again_exactly(place: Place) -> None:
