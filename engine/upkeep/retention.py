@@ -96,8 +96,9 @@ class Retention(Service):
         now_ns = self._clock.now_ns()
         with self._turn, self._quiet.hold():
             before = self._catalog.catalog
-            after = self._catalog.update(lambda catalog: _expired(catalog, now_ns))
-            after = self._catalog.update(purge_due(now_ns))
+            after = self._catalog.update(
+                lambda catalog: [*_expired(catalog, now_ns), *purge_due(now_ns)(catalog)]
+            )
             reach("retention.catalog_committed")
         if after is before:
             return

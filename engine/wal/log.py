@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -81,7 +82,6 @@ class Log:
         *,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         checked_from: int | Callable[[], int] = 0,
-        not_below: int = 0,
         disk: Disk | None = None,
         clock: Clock | None = None,
     ) -> Self:
@@ -92,8 +92,6 @@ class Log:
             segment_bytes: a segment of at least this size is followed by a new one.
             checked_from: of segments wholly below this sequence only the header is looked at;
                 damage in them is found when they are read. A function is called under the lock.
-            not_below: new entries get this sequence or a higher one, even if the log ends before
-                it because entries were lost: whatever else names sequences must not meet new ones.
             disk: the calls that change the disk.
             clock: for `written_ns`.
 
@@ -114,7 +112,6 @@ class Log:
                     disk=disk,
                     clock=clock or SystemClock(),
                 )
-                log.skip_to(not_below)
             except BaseException:
                 os.close(lock_descriptor)
                 raise
@@ -216,8 +213,10 @@ class Log:
         dropped = self._shelf.below(sequence)
         try:
             for file in dropped:
+                # A segment that stays is not forgotten: the next drop must not leave it behind.
+                with suppress(FileNotFoundError):
+                    self._disk.unlink(file.path)
                 self._shelf.remove(file)
-                self._disk.unlink(file.path)
                 reach("wal.segment_unlinked")
                 # Each for itself: a loss of power must not undo the first and keep the second.
                 self._disk.sync_directory(self._directory)
@@ -250,7 +249,10 @@ class Log:
             self._progress.forget(trigger_id)
 
     def skip_to(self, sequence: int) -> None:
-        """Begin a segment at a sequence if the log ends before it; what is between is lost."""
+        """Begin a segment at a sequence if the log ends before it; what is between is lost.
+
+        Whatever else names sequences must not meet new ones.
+        """
         if self.next_sequence < sequence:
             self._rotate(sequence)
 

@@ -86,6 +86,22 @@ def test_a_deleted_database_goes_with_all_its_tables(site: Site) -> None:
         site.catalog.catalog.database_by_id(database_id)
 
 
+def test_what_is_too_old_and_what_is_due_go_in_one_commit(site: Site) -> None:
+    site.create("cpu", "mem", retention_ns=DAY_NS)
+    now = site.clock.now_ns()
+    persist(site, now)
+    site.write([row(now)], "mem")
+    site.persister.persist_all()
+    site.catalog.update(delete_table("db", "mem", now, At(now + 1)))
+    site.clock.advance(3 * 86_400)
+    number = site.catalog.catalog.number
+
+    site.retention.check()
+
+    assert site.paths_on_disk() == set()
+    assert site.catalog.catalog.number == number + 1
+
+
 def test_what_is_never_to_be_removed_stays(site: Site) -> None:
     site.create("cpu")
     persist(site, 1)

@@ -122,6 +122,32 @@ def test_only_whole_segments_below_the_sequence_are_dropped(tmp_path: Path) -> N
     log.close()
 
 
+def test_segment_that_cannot_be_removed_is_not_left_behind_by_the_next_drop(tmp_path: Path) -> None:
+    filled(tmp_path, [[1.0], [2.0], [3.0]], segment_bytes=1)  # entries 2, 4 and 6
+    disk = FaultyDisk()
+    log = Log.open(tmp_path, disk=disk)
+    disk.fail["unlink"] = [OSError(errno.EIO, "Input/output error")]
+
+    with pytest.raises(DiskFailed, match="cannot remove old segments"):
+        log.drop_before(4)
+    assert log.first_sequence == 1
+    assert log.drop_before(6) == 2
+    log.close()
+    log = Log.open(tmp_path)
+    assert loads(log) == [3.0]
+    log.close()
+
+
+def test_segment_that_is_gone_already_is_dropped(tmp_path: Path) -> None:
+    filled(tmp_path, [[1.0], [2.0], [3.0]], segment_bytes=1)
+    log = Log.open(tmp_path)
+    segments(tmp_path)[0].unlink()
+
+    assert log.drop_before(6) == 2
+    assert loads(log) == [3.0]
+    log.close()
+
+
 def test_last_segment_is_never_dropped(tmp_path: Path) -> None:
     filled(tmp_path, [[1.0]])
     log = Log.open(tmp_path)
@@ -448,7 +474,8 @@ def test_reader_that_resumes_after_a_restart_finds_its_place(tmp_path: Path) -> 
 def test_log_that_lost_its_end_goes_on_after_what_was_used(tmp_path: Path) -> None:
     filled(tmp_path, [[1.0], [2.0]])  # entries 2 and 3
     for _ in range(2):
-        log = Log.open(tmp_path, not_below=50)
+        log = Log.open(tmp_path)
+        log.skip_to(50)
         assert log.next_sequence == 51
         log.close()
     log = Log.open(tmp_path, segment_bytes=1)
@@ -461,14 +488,4 @@ def test_log_that_lost_its_end_goes_on_after_what_was_used(tmp_path: Path) -> No
     log.close()
     log = Log.open(tmp_path)
     assert loads(log) == [1.0, 2.0, 3.0, 4.0]
-    log.close()
-
-
-def test_new_log_may_begin_after_what_was_used(tmp_path: Path) -> None:
-    log = Log.open(tmp_path, not_below=50)
-
-    assert log.append([write(1.0)]) == 51
-    log.close()
-    log = Log.open(tmp_path)
-    assert loads(log) == [1.0]
     log.close()
