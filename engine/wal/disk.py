@@ -42,8 +42,8 @@ class Disk:
         os.ftruncate(descriptor, size)
 
     def unlink(self, path: Path) -> None:
-        """Remove a file's name."""
-        path.unlink()
+        """Remove a file's name; no error when there is none."""
+        path.unlink(missing_ok=True)
 
     def sync_directory(self, path: Path) -> None:
         """Wait until names that were made or removed in a directory are durable."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -214,8 +213,7 @@ class Log:
         try:
             for file in dropped:
                 # A segment that stays is not forgotten: the next drop must not leave it behind.
-                with suppress(FileNotFoundError):
-                    self._disk.unlink(file.path)
+                self._disk.unlink(file.path)
                 self._shelf.remove(file)
                 reach("wal.segment_unlinked")
                 # Each for itself: a loss of power must not undo the first and keep the second.

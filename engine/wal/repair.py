@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.wal.disk import Disk
 
@@ -76,13 +77,25 @@ def set_aside(path: Path, disk: Disk) -> None:
 
 def _keep_tail(path: Path, offset: int, disk: Disk) -> Path:
     kept = _free_name(path)
-    with path.open("rb") as source, kept.open("xb") as target:
-        source.seek(offset)
-        shutil.copyfileobj(source, target)
-        target.truncate(_used(path, offset))
-        disk.sync(target.fileno())
-    disk.sync_directory(path.parent)
+    try:
+        with path.open("rb") as source, kept.open("xb") as target:
+            source.seek(offset)
+            _copy(source, target, _used(path, offset))
+            target.flush()
+            disk.sync(target.fileno())
+        disk.sync_directory(path.parent)
+    except OSError:
+        # Each try would leave one more, on a disk that is full already.
+        with suppress(OSError):
+            disk.unlink(kept)
+        raise
     return kept
+
+
+def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
+    while length and (block := source.read(min(_BLOCK_BYTES, length))):
+        target.write(block)
+        length -= len(block)
 
 
 def _used(path: Path, offset: int) -> int:

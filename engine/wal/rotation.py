@@ -49,8 +49,6 @@ def _discard(file: SegmentFile, disk: Disk) -> bool:
     try:
         disk.unlink(file.path)
         disk.sync_directory(file.path.parent)
-    except FileNotFoundError:
-        return True
     except OSError:
         return False
     return True

@@ -220,6 +220,20 @@ def test_unused_room_is_not_kept_with_an_unfinished_write(directory: Path) -> No
     assert broken.stat().st_size < 100_000
 
 
+def test_tail_that_cannot_be_kept_leaves_nothing_behind_and_is_kept_later(directory: Path) -> None:
+    path = segments(directory)[-1]
+    path.write_bytes(path.read_bytes() + b"torn")
+    disk = FaultyDisk()
+    disk.fail["sync"] = [OSError(errno.ENOSPC, "No space left on device")]
+
+    with pytest.raises(DiskFailed, match="No space left"):
+        Log.open(directory, disk=disk)
+    assert list(directory.glob("*.broken*")) == []
+
+    assert_repaired(directory, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    assert [path.name.endswith(".broken") for path in directory.glob("*.broken*")] == [True]
+
+
 def test_truncated_earlier_segment_stops_the_server(directory: Path) -> None:
     path = segments(directory)[1]
     last = records(path)[-1]
