@@ -6,6 +6,7 @@ what is deleted, and a new retention period, wake the retention.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from engine.catalog.change import Change, SetRetention, TrashDatabase, TrashTabl
 from engine.catalog.state import Catalog
 from engine.clock import SystemClock
 from engine.config import Config
+from engine.errors import EngineError
 from engine.service import CrashHandler
 from engine.upkeep.backup import Backups, Site
 from engine.upkeep.compactor import Compactor
@@ -24,6 +26,8 @@ from engine.upkeep.retention import Retention
 from engine.workers.registry import Registry
 
 __all__ = ["Upkeep"]
+
+log = logging.getLogger(__name__)
 
 _DELETIONS = (SetRetention, TrashDatabase, TrashTable)
 
@@ -84,7 +88,11 @@ class Upkeep:
 
     def _persisted(self) -> None:
         self.compactor.wake()
-        self._registry.settle(self._state.log.checkpoint().positions, self._state.committer.end)
+        try:
+            self._registry.settle(self._state.log.checkpoint().positions, self._state.committer.end)
+        except EngineError as error:
+            # The rows are in files all the same; and room in the log is wanted now above all.
+            log.warning("positions of triggers are not durable", extra={"error": str(error)})
         self.log_room.try_drop()
 
     def _give_up(self, forced: Sequence[Forced]) -> None:
