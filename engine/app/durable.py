@@ -32,6 +32,7 @@ class DurableState:
         self.log, self.catalog = recovered.log, recovered.catalog
         self.files, self.buffer = recovered.files, recovered.buffer
         closing.callback(self.log.close)
+        closing.callback(self.catalog.close)  # before the log, which lets the next server in
         self.quiet = Quiet()
         self.arrivals = Arrivals()
         self.internal = InternalTables(self.catalog)

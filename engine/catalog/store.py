@@ -131,6 +131,11 @@ class CatalogStore:
         reach("catalog.commit_told")
         return after
 
+    def close(self) -> None:
+        """Refuse commits from now on: another server may be about to use the files."""
+        with self._commit_lock:
+            self._failure = "the catalog is closed"
+
     def _write(self, number: int, changes: Sequence[Change]) -> None:
         if self._failure is not None:
             raise DiskFailed(self._failure)

@@ -8,7 +8,8 @@ with what it found and how long it took.
 The catalog and the log must fit: rows that are in no file must be in the log. If the log is gone,
 or begins after the entry from which on rows are in no file, somebody has taken segments away, and
 the server refuses to start. If it ends before what the catalog says was in it, a repair has cut it;
-then it goes on behind that, because new entries must not get numbers that count as persisted.
+then it goes on behind that, because new entries must not get numbers that count as persisted, or as
+older than a trigger.
 
 Called once, by the owner's thread, before anything else runs.
 """
@@ -76,7 +77,7 @@ def recover(root: Path, config: WalConfig) -> Recovered:
             objects = LocalObjects(root)
             catalog = CatalogStore.open(objects)
             facts["commit"] = catalog.catalog.number
-        if _needed(catalog.catalog) > 1 and not any((root / "wal").glob("*.wal")):
+        if catalog.catalog.number and not any((root / "wal").glob("*.wal")):
             raise _taken_away("holds no segments", catalog.catalog)
         opened.append((objects, catalog))
         return catalog.catalog.persisted_to
@@ -99,7 +100,9 @@ def recover(root: Path, config: WalConfig) -> Recovered:
 
 def _needed(catalog: Catalog) -> int:
     """Return the sequence below which entries have been in the log."""
-    return max([catalog.persisted_to, *(table.persisted_to for table in tables_of(catalog))])
+    tables = (table.persisted_to for table in tables_of(catalog))
+    triggers = (trigger.start for trigger in catalog.triggers.values())
+    return max([catalog.persisted_to, *tables, *triggers])
 
 
 def _fit(catalog: Catalog, wal: Log) -> None:

@@ -12,6 +12,7 @@ from engine.errors import (
     AlreadyExists,
     CatalogConflict,
     CorruptCatalog,
+    DiskFailed,
     InconsistentChange,
 )
 
@@ -115,6 +116,17 @@ def test_second_writer_is_told_of_the_conflict(tmp_path: Path) -> None:
         _commit(other, 1)
 
     assert other.catalog.number == 0
+
+
+def test_closed_catalog_takes_no_commit_of_a_thread_that_comes_late(tmp_path: Path) -> None:
+    store = _open(tmp_path)
+    _commit(store, 1)
+
+    store.close()
+    with pytest.raises(DiskFailed, match="is closed"):
+        _commit(store, 1)
+
+    assert _open(tmp_path).catalog == store.catalog
 
 
 def test_listeners_hear_every_commit_before_update_returns(tmp_path: Path) -> None:

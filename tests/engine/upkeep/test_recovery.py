@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.catalog.commands import create_database
+from engine.catalog.commands import NewTrigger, create_database, create_trigger
 from engine.catalog.deletion import At, delete_table, purge_due
 from engine.catalog.missing import create_missing
 from engine.clock import ManualClock
 from engine.config import StorageConfig, WalConfig
 from engine.errors import CorruptLog, LogInUse
 from engine.model.entry import Client, TableRows, WriteEntry
+from engine.model.trigger import AllTablesSpec, TriggerSettings
 from engine.upkeep.persister import Persister
 from engine.upkeep.quiet import Quiet
 from engine.upkeep.recovery import Recovered, recover
@@ -131,11 +132,16 @@ def test_rows_of_a_table_that_was_removed_for_good_stay_away(tmp_path: Path) -> 
     again.log.close()
 
 
-def test_a_log_that_was_taken_away_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_persisted", [False, True])
+def test_a_log_that_was_taken_away_is_not_replaced_by_an_empty_one(
+    tmp_path: Path,
+    is_persisted: bool,
+) -> None:
     node = recover(tmp_path, CONFIG)
     create(node)
     write(node, 1)
-    persist(node)
+    if is_persisted:
+        persist(node)
     node.log.close()
     for path in (tmp_path / "wal").glob("*.wal"):
         path.unlink()
@@ -158,6 +164,20 @@ def test_a_log_whose_first_segments_were_taken_away_is_refused(tmp_path: Path) -
         CorruptLog, match=f"begins with entry {first[1]}, but rows of the entries f"
     ):
         recover(tmp_path, CONFIG)
+
+
+def test_new_entries_never_get_numbers_from_before_the_start_of_a_trigger(tmp_path: Path) -> None:
+    node = recover(tmp_path, CONFIG)
+    create(node)
+    new = NewTrigger("db", "t", "p.py", AllTablesSpec(), TriggerSettings(), {})
+    node.catalog.update(create_trigger(new, start=500, now_ns=0))
+    node.log.close()
+
+    again = recover(tmp_path, CONFIG)
+    write(again, 1)
+
+    assert again.log.next_sequence > 500
+    again.log.close()
 
 
 def test_new_entries_never_get_numbers_that_count_as_persisted(tmp_path: Path) -> None:
