@@ -140,16 +140,18 @@ class LogRoom:
         return limit if len(segments) > 1 else 0
 
     def _settle(self, catalog: Catalog, lows: Mapping[int, int], limit: int) -> None:
-        """Commit the positions of triggers that the log would still find below the limit."""
+        """Commit the positions of triggers that the log would still find below the limit.
+
+        Not of those that lose something: what is in hand there is not done.
+        """
         durable = self._log.checkpoint().positions
         waiting = []
         for trigger_id, low in lows.items():
             trigger = catalog.triggers[trigger_id]
             known = max(trigger.start, durable.get(trigger_id, Position(0)).low)
-            if known < limit:
-                position = Position(max(low, limit))
+            if known < limit <= low:
                 run = Run(trigger_id, "")
-                entry = RunEntry(run, trigger.database_id, (), position, ())
+                entry = RunEntry(run, trigger.database_id, (), Position(low), ())
                 waiting.append(self._commit(entry))
         for future in waiting:
             future.result()
