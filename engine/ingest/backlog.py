@@ -162,10 +162,11 @@ class Backlog:
         return Count(events, rows)
 
     def _read(self, position: int, wanted: _Wanted, limits: _Limits, until: int | None) -> Found:
+        end = self._end()  # before the buffer is asked: what is below has been published to it
         hot = self._buffer.read(
             position, wanted.database_id, wanted.table_ids, limits.rows, limits.bytes, until
         )
-        end = self._end() if until is None else min(self._end(), until)
+        end = end if until is None else min(end, until)
         if hot is not None and hot.end > position:
             return self._known(position, hot)
         if hot is not None:  # the buffer begins later, and has all rows of these tables

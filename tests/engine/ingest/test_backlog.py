@@ -207,3 +207,20 @@ def test_arrivals_are_told_from_the_log_after_a_restart(place: Place) -> None:
     kept = place.backlog.count(0, 10_000, DATABASE, frozenset((CPU,)))
     assert arrivals.since(CPU, 0) == kept
     assert 0 < kept.events < 399
+
+
+def test_an_entry_that_comes_while_an_empty_buffer_is_asked_is_not_passed_over(
+    place: Place,
+) -> None:
+    for number in range(1, 9):
+        place.write(entry(number))
+    position, buffer = place.log.next_sequence - 1, HotBuffer()  # as after a restart
+
+    def written_meanwhile() -> int:
+        buffer.append(place.log.append([entry(3)]), [entry(3)])
+        return place.log.next_sequence
+
+    backlog = Backlog(buffer, place.log, lambda: CATALOG, written_meanwhile)
+    found = backlog.read(position, DATABASE, frozenset((DISK,)), 20, 2**30)
+
+    assert values([found], DISK) == [3]
