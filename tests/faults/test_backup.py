@@ -39,6 +39,8 @@ def backup(world: World) -> tuple[Path, Memory]:
         before = Memory()
         before.rows, before.wide = set(world.memory.rows), set(world.memory.wide)
     ended = run("backup", world.folder / "backup", "--host", world.server.url)
+    while "another backup is being made" in ended.stderr:  # by the load
+        ended = run("backup", world.folder / "backup", "--host", world.server.url)
     world.server.kill()
     load.end()
     assert ended.returncode == 0, ended.stderr
