@@ -1,9 +1,9 @@
 """Parquet files of one table: written once, checked whenever they are read.
 
 A file holds unique points, sorted by tags and time, in row groups of about 128k rows: zstd level 1,
-dictionaries on tags only, statistics and page indexes for who reads parts. The columns are those
-that have a value, sorted by name; types are Arrow's own, so that nanoseconds and unsigned integers
-come back as they were.
+dictionaries on tags only, statistics (but not of long texts) and page indexes for who reads parts.
+The columns are those that have a value, sorted by name; types are Arrow's own, so that nanoseconds
+and unsigned integers come back as they were.
 
     <root>/parquet/<database id>/<table id>/<day of the oldest row>/<order>-<8 hex digits>.parquet
 
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from crc32c import crc32c
 
@@ -36,12 +37,21 @@ from engine.storage.dedup import merge_duplicates, sorted_points, time_values
 from engine.storage.pieces import with_own_values
 from engine.storage.union import without_empty_columns
 
-__all__ = ["FOLDER", "UNFINISHED_PREFIX", "check_file", "new_path", "read_file", "write_file"]
+__all__ = [
+    "FOLDER",
+    "UNFINISHED_PREFIX",
+    "check_file",
+    "new_path",
+    "read_file",
+    "unreadable",
+    "write_file",
+]
 
 FOLDER = "parquet"
 UNFINISHED_PREFIX = ".unfinished-"
 _GROUP_ROWS = 131_072
 _READ_BYTES = 2**20
+_MAX_STATISTICS_BYTES = 1024  # of a value; the writer leaves out bounds above 4096
 _PASSING = frozenset([errno.EMFILE, errno.ENFILE, errno.ENOMEM])  # nothing is wrong with the file
 
 
@@ -125,9 +135,16 @@ def check_file(root: Path, file: ParquetFile) -> None:
             while block := content.read(_READ_BYTES):
                 checksum, size = crc32c(block, checksum), size + len(block)
     except OSError as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
     if (size, checksum) != (file.size_bytes, file.crc32c):
         raise DamagedFile(file.path, "is damaged")
+
+
+def unreadable(file: ParquetFile, error: OSError) -> DamagedFile | DiskFailed:
+    """Say what it means that a file could not be opened or read."""
+    if error.errno in _PASSING:
+        return DiskFailed(f"{file.path} cannot be read now: {error.strerror}")
+    return DamagedFile(file.path, f"cannot be read ({error.strerror or error})")
 
 
 def _make_folder(folder: Path) -> None:
@@ -179,6 +196,7 @@ def _write(path: Path, points: pa.RecordBatch) -> tuple[int, int]:
             compression="zstd",
             compression_level=1,
             use_dictionary=names or False,
+            write_statistics=[f.name for f in points.schema if _is_bounded(points.column(f.name))],
             write_page_index=True,
         ) as writer:
             for group in _groups(points):
@@ -188,6 +206,19 @@ def _write(path: Path, points: pa.RecordBatch) -> tuple[int, int]:
         os.fsync(file.fileno())
         reach("storage.file_synced")
     return sink.size, sink.checksum
+
+
+def _is_bounded(column: pa.Array) -> bool:
+    """Tell whether every row group can have the bounds of its values.
+
+    If one had none, readers would take those of the others for the bounds of the file, and so miss
+    values, or take all for equal.
+    """
+    values = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if not pa.types.is_string(values.type):
+        return True
+    longest = pc.max(pc.binary_length(values)).as_py()
+    return longest is None or int(longest) <= _MAX_STATISTICS_BYTES
 
 
 def _groups(points: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -200,13 +231,7 @@ def _content(root: Path, file: ParquetFile) -> bytes:
     try:
         return (root / file.path).read_bytes()
     except OSError as error:
-        raise _unreadable(file, error) from error
-
-
-def _unreadable(file: ParquetFile, error: OSError) -> DamagedFile | DiskFailed:
-    if error.errno in _PASSING:
-        return DiskFailed(f"{file.path} cannot be read now: {error.strerror}")
-    return DamagedFile(file.path, f"cannot be read ({error.strerror})")
+        raise unreadable(file, error) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -225,6 +225,31 @@ def test_damaged_file_is_named_and_never_counts_as_empty(
     assert run(table, "SELECT count(*) FROM cp").num_rows == 1
 
 
+@pytest.mark.parametrize(
+    "sql", ["SELECT note FROM cpu", "SELECT count(note) FROM cpu WHERE note > 'y'"]
+)
+@pytest.mark.parametrize("size", [100, 4000, 5000])
+def test_long_text_in_one_of_several_row_groups_comes_back(
+    sql: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.storage.parquet._GROUP_ROWS", 2)
+    rows = [row(time_ns, note="x") for time_ns in range(4)] + [row(4, note="z" * size)]
+
+    found = run(table_of(tmp_path, [rows], []), sql)
+
+    expected = run(TableSnapshot(SCHEMA.arrow, in_memory(rows)), sql)
+    assert sorted(map(str, plain(found))) == sorted(map(str, plain(expected)))
+
+
+def test_negative_zero_joins_zero(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [[row(1, usage=0.0), row(2, usage=-0.0)]], [row(9)])
+
+    joined_to = "SELECT usage + 0 AS u FROM cpu WHERE time = to_timestamp_nanos(1)"
+    found = run(table, f"SELECT 1 FROM ({joined_to}) a JOIN cpu b ON a.u = b.usage")  # noqa: S608
+
+    assert found.num_rows == 2
+
+
 def test_folder_may_have_any_name(tmp_path: Path) -> None:
     root = tmp_path / "a b[1]%20*ü?{x}#&"
 
