@@ -50,6 +50,7 @@ class Scheduler(Service):
         self._announce = announce
         self._condition = threading.Condition()
         self._heap: list[_Fire] = []
+        self._seen_ns = 0
 
     def add(self, trigger_id: int, spec: CronSpec | EverySpec) -> None:
         """Begin to announce a trigger; what it missed before is announced at once."""
@@ -82,6 +83,9 @@ class Scheduler(Service):
             if not self.is_stopping:
                 self._condition.wait(self._wait_s())
             now_ns = self._clock.now_ns()
+            if now_ns < self._seen_ns:
+                self._begin_anew(now_ns)
+            self._seen_ns = now_ns
             due = []
             while self._heap and self._heap[0].time_ns <= now_ns:
                 fire = heapq.heappop(self._heap)
@@ -89,6 +93,12 @@ class Scheduler(Service):
                 # From now, not from the fire: after a jump of the clock one announcement will do.
                 self._push(fire.trigger_id, fire.spec, now_ns)
             return due
+
+    def _begin_anew(self, now_ns: int) -> None:
+        """After the clock was set back, wait for what comes next and not for what came next."""
+        fires, self._heap = self._heap, []
+        for fire in fires:
+            self._push(fire.trigger_id, fire.spec, now_ns)
 
     def _wait_s(self) -> float:
         if not self._heap:

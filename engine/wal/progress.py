@@ -5,8 +5,9 @@ events whose run wrote synchronously and has not finished, and the idempotence k
 writes. Folding a whole log, or only the entries from any checkpoint on, gives the same result; so
 a segment that begins with a checkpoint makes the older ones superfluous.
 
-An open event and its keys end when the trigger's progress covers it. A `Progress` is not locked;
-its owner is.
+An open event and its keys end when the trigger's progress covers it. Ticks that come with no run
+are where a schedule begins anew: they replace what was known, where else progress only grows.
+A `Progress` is not locked; its owner is.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from engine.model.entry import (
     Entry,
     IdempotenceKey,
     Position,
+    Run,
     RunEntry,
     Ticks,
     WriteEntry,
@@ -53,6 +55,8 @@ class Progress:
             case WriteEntry(key=key):
                 if key is not None and not self._is_done(key):
                     self._keep(key)
+            case RunEntry(Run(trigger_id, ""), progress=Ticks() as ticks):
+                self._begin_anew(trigger_id, ticks)
             case RunEntry(origin, progress=progress):
                 self._finish(origin.trigger_id, progress)
             case CheckpointEntry():
@@ -107,6 +111,11 @@ class Progress:
                 pass  # a request, or an event that was given up before: neither has keys
             case _:
                 assert_never(progress)
+
+    def _begin_anew(self, trigger_id: int, ticks: Ticks) -> None:
+        """Take the engine's own word about a schedule, which may go back as the clock does."""
+        self._ticks[trigger_id] = ticks
+        self._close(trigger_id, lambda key: ticks.covers(key.event_from))
 
     def _close(self, trigger_id: int, is_done: Callable[[IdempotenceKey], bool]) -> None:
         if trigger_id in self._keys:

@@ -14,7 +14,7 @@ from engine.config import WorkersConfig
 from engine.ingest.backlog import Backlog
 from engine.logs import LogRing
 from engine.model.catch_up import Turn
-from engine.model.entry import Entry, Position, Ticks
+from engine.model.entry import Entry, Position, Run, RunEntry, Ticks
 from engine.model.trigger import (
     AllTablesSpec,
     CronSpec,
@@ -112,6 +112,7 @@ class SupervisorMaker:
                     open_ticks=[start for start, _ in bookmark.open_ranges],
                     now_ns=now_ns,
                     on_dropped=functools.partial(_report_dropped, trigger_log, trigger),
+                    begin_anew=functools.partial(self._begin_anew, trigger_log, trigger),
                 )
             case RequestSpec():
                 return RequestInbox(self._site.config.request_queue, nudge)
@@ -140,6 +141,15 @@ class SupervisorMaker:
                 functools.partial(_report_skip, trigger_log),
                 functools.partial(_report_gap, trigger_log),
             ),
+        )
+
+    def _begin_anew(self, trigger_log: TriggerLog, trigger: Trigger, ticks: Ticks) -> None:
+        entry = RunEntry(Run(trigger.id, ""), trigger.database_id, (), ticks, ())
+        self._site.commit(entry).result()
+        trigger_log.engine_line(
+            "WARN",
+            "the clock was set back by more than half an hour; the schedule begins anew, so ticks "
+            "whose times come again are run again",
         )
 
     def _report_loop(self, trigger_log: TriggerLog, causes: tuple[int, ...]) -> None:

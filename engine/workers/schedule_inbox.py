@@ -3,6 +3,9 @@
 Each commit says up to which time all ticks are done, and which later one is; the log joins these.
 So after a restart a tick is run again that was in hand when the server ended, if later ones were
 done or if its run had written synchronously; else it counts as missed.
+
+A tick is named by its time and run once. So when the clock is set back, ticks go on where they had
+come to; but if that is more than half an hour away, the schedule begins anew.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from engine.workers.redrives import Redrives
 
 __all__ = ["ScheduleInbox"]
 
+_FAR_BACK_NS = 30 * 60 * 1_000_000_000  # clocks are mostly wrong by seconds, or by a zone's hours
 _MAX_AGAIN = 1000  # of ticks between others that are done; there is one at most for each lane
 
 
@@ -40,6 +44,7 @@ class ScheduleInbox:
         open_ticks: Sequence[int] = (),
         now_ns: int,
         on_dropped: Callable[[Turn], None],
+        begin_anew: Callable[[Ticks], None],
     ) -> None:
         """Set up the inbox.
 
@@ -51,6 +56,7 @@ class ScheduleInbox:
             open_ticks: whose run has written synchronously; those that are not done come first.
             now_ns: UTC nanoseconds.
             on_dropped: told by the thread that takes of ticks that are never run.
+            begin_anew: makes durable what is done after the clock was set far back; by that thread.
         """
         self._lock = threading.Lock()
         self._redrives = Redrives()
@@ -64,20 +70,28 @@ class ScheduleInbox:
         self._missed_until_ns = now_ns
         self._due_ns = self._done_ns
         self._on_dropped = on_dropped
+        self._make_anew = begin_anew
 
     def announce(self, due_ns: int) -> None:
         """Tell that ticks up to a time are due."""
         with self._lock:
-            self._due_ns = max(self._due_ns, due_ns)
+            is_back = due_ns < self._due_ns - _FAR_BACK_NS
+            self._due_ns = due_ns if is_back else max(self._due_ns, due_ns)
         self._nudge.signal()
 
     def take(self) -> ScheduledEvent | Redriven | None:
-        """Return the due tick that the catch-up policy chooses, and drop those it passes over."""
+        """Return the due tick that the catch-up policy chooses, and drop those it passes over.
+
+        Raises:
+            EngineError: the clock was set back, and that the schedule begins anew is not durable.
+        """
         if redriven := self._redrives.take():
             return redriven
         with self._lock:
             if self._again:
                 return self._handed(self._again.popleft())
+            if self._is_far_behind():
+                self._begin_anew()
             turn = next_turn(
                 self._spec,
                 self._catch_up,
@@ -120,6 +134,16 @@ class ScheduleInbox:
     def close(self) -> None:
         """Give back the events that were given up and wait."""
         self._redrives.close()
+
+    def _is_far_behind(self) -> bool:
+        """Whether a tick is due long before those that are done."""
+        is_back = self._due_ns < self._done_ns - _FAR_BACK_NS and not self._in_hand
+        return is_back and next_fire(self._spec, self._due_ns - 1) == self._due_ns
+
+    def _begin_anew(self) -> None:
+        before_ns = self._due_ns - 1
+        self._make_anew(Ticks(before_ns))  # under the lock: no later tick may be durable before
+        self._done_ns = self._missed_until_ns = before_ns
 
     def _handed(self, tick_ns: int) -> ScheduledEvent:
         self._in_hand.add(tick_ns)

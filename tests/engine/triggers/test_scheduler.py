@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 
 from engine.clock import ManualClock, SystemClock
 from engine.model.trigger import EverySpec
@@ -61,3 +62,23 @@ def test_a_removed_trigger_is_told_no_more() -> None:
         scheduler.stop()
 
     assert told.empty()
+
+
+def test_after_the_clock_was_set_back_fires_come_at_their_new_times() -> None:
+    told: queue.Queue[tuple[int, int]] = queue.Queue()
+    clock = ManualClock(10_000 * SECOND_NS)
+    scheduler = Scheduler(clock, lambda trigger, due: told.put((trigger, due)))
+    scheduler.add(7, EverySpec(SECOND_NS))
+    told.get(timeout=5)
+    clock.advance(1)
+    scheduler.start()
+    try:
+        assert told.get(timeout=5) == (7, 10_001 * SECOND_NS)
+        clock.advance(-9_000)
+        while told.empty() and clock.now_ns() < 1_100 * SECOND_NS:
+            clock.advance(1)
+            scheduler.wake()
+            threading.Event().wait(0.01)
+        assert told.get(timeout=5)[1] <= 1_100 * SECOND_NS
+    finally:
+        scheduler.stop()

@@ -101,6 +101,15 @@ def test_concurrent_ticks_keep_the_keys_of_those_that_are_still_open() -> None:
     assert progress.checkpoint() == CheckpointEntry({}, {1: Ticks(60)}, {}, ())
 
 
+def test_ticks_without_a_run_begin_a_schedule_anew() -> None:
+    key = IdempotenceKey(1, 30, 30, 0)
+    anew = RunEntry(Run(1, ""), 1, (), Ticks(40), ())
+
+    progress = folded(finished(1, Ticks(20, (90,))), sync_write(key), anew)
+
+    assert progress.checkpoint() == CheckpointEntry({}, {1: Ticks(40)}, {}, ())
+
+
 def test_run_without_progress_leaves_the_open_events_of_its_trigger() -> None:
     key = IdempotenceKey(1, 5, 9, 0)
 

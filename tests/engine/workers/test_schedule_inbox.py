@@ -13,6 +13,11 @@ from engine.workers.nudge import Nudge
 from engine.workers.schedule_inbox import ScheduleInbox
 
 SECOND_NS = 1_000_000_000
+HOUR_NS = 3600 * SECOND_NS
+
+
+def _never(ticks: Ticks) -> None:
+    raise AssertionError(ticks)
 
 
 def schedule_inbox(catch_up: CatchUp, done_s: int, now_s: int) -> tuple[ScheduleInbox, list[int]]:
@@ -24,6 +29,7 @@ def schedule_inbox(catch_up: CatchUp, done_s: int, now_s: int) -> tuple[Schedule
         done=Ticks(done_s * SECOND_NS),
         now_ns=now_s * SECOND_NS,
         on_dropped=lambda turn: dropped.append(turn.dropped),
+        begin_anew=_never,
     )
     return inbox, dropped
 
@@ -132,6 +138,7 @@ def asynchronous(done: Ticks, *open_s: int, catch_up: CatchUp = CatchUp.ALL) -> 
         open_ticks=[tick_s * SECOND_NS for tick_s in open_s],
         now_ns=10 * SECOND_NS,
         on_dropped=lambda _turn: None,
+        begin_anew=_never,
     )
 
 
@@ -203,3 +210,43 @@ def test_over_ends_at_any_moment_every_tick_is_done_once(data: st.DataObject) ->
         durable = finish(last, event)
     assert sorted(seen) == list(range(1, 21))
     assert durable == Ticks(20 * SECOND_NS)
+
+
+@pytest.mark.parametrize("catch_up", CatchUp)
+def test_a_clock_set_back_far_begins_the_schedule_anew(catch_up: CatchUp) -> None:
+    anew: list[Ticks] = []
+    inbox = ScheduleInbox(
+        EverySpec(SECOND_NS),
+        catch_up,
+        Nudge(),
+        done=Ticks(9 * HOUR_NS),
+        now_ns=9 * HOUR_NS,
+        on_dropped=lambda _turn: None,
+        begin_anew=anew.append,
+    )
+    inbox.announce(9 * HOUR_NS + SECOND_NS)
+    running = inbox.take()
+    assert isinstance(running, ScheduledEvent)
+    inbox.announce(HOUR_NS)
+    assert inbox.take() is None  # what is in hand is done before, at its own time
+    assert inbox.progress_after(running) == Ticks(9 * HOUR_NS + SECOND_NS)
+    inbox.done(running)
+
+    first = inbox.take()
+
+    assert anew == [Ticks(HOUR_NS - 1)]
+    assert first == ScheduledEvent(HOUR_NS)
+    assert inbox.progress_after(first) == Ticks(HOUR_NS)
+    inbox.done(first)
+    assert inbox.take() is None
+    inbox.announce(HOUR_NS + SECOND_NS)
+    assert inbox.take() == ScheduledEvent(HOUR_NS + SECOND_NS)
+    assert len(anew) == 1
+
+
+def test_a_clock_set_back_to_no_tick_or_only_a_little_repeats_none() -> None:
+    inbox, _ = schedule_inbox(CatchUp.ALL, 7200, 7200)
+
+    for due_ns in (7100 * SECOND_NS, HOUR_NS + 1):
+        inbox.announce(due_ns)
+        assert inbox.take() is None
