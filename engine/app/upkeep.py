@@ -74,6 +74,7 @@ class Upkeep:
             config.storage,
             quiet=state.quiet,
             on_persisted=self._persisted,
+            log_bytes=self._log_bytes,
             on_crash=on_crash,
         )
         self.backups = Backups(_site(config, clock, state))
@@ -94,6 +95,9 @@ class Upkeep:
             # The rows are in files all the same; and room in the log is wanted now above all.
             log.warning("positions of triggers are not durable", extra={"error": str(error)})
         self.log_room.try_drop()
+
+    def _log_bytes(self, start: int) -> int:
+        return sum(size for first, _, size in self._state.log.segments() if first >= start)
 
     def _give_up(self, forced: Sequence[Forced]) -> None:
         self._registry.give_up_before(max(each.end for each in forced))

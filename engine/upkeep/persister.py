@@ -7,9 +7,10 @@ in the log until the files are named. A crash in between leaves files that nobod
 next start sweeps.
 
 A table is due when it has grown large, when its oldest row has grown old, or when all tables
-together are too large, the largest first. Nobody looks at a clock in vain: `note` compares one
-number with the size at which something may be due, and the thread sleeps until then or until a row
-is old.
+together are too large, the largest first. A row in memory keeps all of the log that comes after it,
+which the next start reads; so when that is long, the tables with the oldest rows are due, however
+small. Nobody looks at a clock in vain: `note` compares one number with the size at which something
+may be due, and the thread sleeps until then or until a row is old.
 
 A round whose files cannot be written is given up and its files removed. A round whose commit fails
 keeps its files, because it is not known whether the catalog names them after a restart, and the
@@ -47,6 +48,8 @@ __all__ = ["Persister"]
 log = logging.getLogger(__name__)
 
 _STEP_BYTES = 2**20  # of growth, before it is worth to look again
+_LONGEST_STEP_BYTES = 16 * 2**20  # of growth; small rows take far more in the log than in memory
+_LOG_PARTS = 2  # how many times `persist_total_bytes` the log may be that a start has to read
 _TAKEN_PARTS = 2  # how many times `persist_bytes` are taken from a table at once
 
 
@@ -70,6 +73,7 @@ class Persister(Service):
         config: when tables are due.
         quiet: held for the commit.
         on_persisted: called after each round, for those who put files together and drop the log.
+        log_bytes: tells the size of the log from a sequence on, in whole segments.
         on_crash: see `Service`.
     """
 
@@ -83,6 +87,7 @@ class Persister(Service):
         *,
         quiet: Quiet,
         on_persisted: Callable[[], None],
+        log_bytes: Callable[[int], int] = lambda _start: 0,
         on_crash: CrashHandler | None = None,
     ) -> None:
         super().__init__("persister", on_crash)
@@ -93,6 +98,7 @@ class Persister(Service):
         self._config = config
         self._quiet = quiet
         self._on_persisted = on_persisted
+        self._log_bytes = log_bytes
         self._turn = threading.Lock()
         self._pending: tuple[_Persist, ...] = ()
         self._condition = threading.Condition()
@@ -137,9 +143,10 @@ class Persister(Service):
     def _due(self) -> Sequence[TableLoad]:
         loads = sorted(self._buffer.tables(), key=lambda load: load.bytes, reverse=True)
         now_s = self._clock.monotonic_s()
-        if any(now_s - load.oldest_s >= self._config.persist_age_s for load in loads):
+        age_s = max((now_s - load.oldest_s for load in loads), default=0.0)
+        if age_s >= self._config.persist_age_s or self._is_log_long():
             # Those that are half as old come along, so that many tables share a commit.
-            half_s = self._config.persist_age_s / 2
+            half_s = min(age_s, self._config.persist_age_s) / 2
             return [load for load in loads if now_s - load.oldest_s >= half_s]
         due = [load for load in loads if load.bytes >= self._config.persist_bytes]
         excess = sum(load.bytes for load in loads) - self._config.persist_total_bytes
@@ -151,12 +158,20 @@ class Persister(Service):
                     break
         return due
 
+    def _is_log_long(self) -> bool:
+        needed_bytes = self._log_bytes(self._catalog.catalog.persisted_to)
+        return needed_bytes >= _LOG_PARTS * self._config.persist_total_bytes
+
     def _wait_s(self) -> float | None:
         """Note at which size something may be due, and return when a row will be old."""
         loads = self._buffer.tables()
         total = sum(load.bytes for load in loads)
         largest = max((load.bytes for load in loads), default=0)
-        room = min(self._config.persist_bytes - largest, self._config.persist_total_bytes - total)
+        room = min(
+            self._config.persist_bytes - largest,
+            self._config.persist_total_bytes - total,
+            _LONGEST_STEP_BYTES,
+        )
         self._wake_bytes = total + max(room, _STEP_BYTES) if loads else 1
         if self._buffer.bytes >= self._wake_bytes:  # came while this was worked out
             return 0.0

@@ -185,6 +185,25 @@ def test_a_table_is_due_when_it_is_large_or_old_or_all_are_too_large(tmp_path: P
     assert set(due(site)) == {b, c}  # one is old, the other half as old; `a` is not
 
 
+def test_an_old_row_of_a_small_table_does_not_keep_a_long_log(tmp_path: Path) -> None:
+    config = StorageConfig(persist_age_s=1000.0, persist_total_bytes=5000)
+    site = Site(tmp_path, config)
+    site.create("quiet", "busy")
+    site.persister._log_bytes = lambda start: 10_000 if start < 3 else 9999  # noqa: SLF001
+    site.write([row(1)], "quiet")
+    site.clock.advance(10)
+    site.write([row(2)], "busy")
+    site.clock.advance(1)
+
+    assert due(site) == [site.table("quiet").id]
+    site.persister._round(site.persister._due())  # noqa: SLF001
+    assert site.catalog.catalog.persisted_to == 2
+    assert due(site) == [site.table("busy").id]
+    site.persister._round(site.persister._due())  # noqa: SLF001
+    assert site.catalog.catalog.persisted_to == 3
+    assert due(site) == []
+
+
 def test_a_large_table_goes_in_parts(tmp_path: Path) -> None:
     site = Site(tmp_path, replace(StorageConfig(), persist_bytes=1000))
     site.create("cpu")
