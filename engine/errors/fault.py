@@ -42,8 +42,9 @@ class HotBufferFull(Busy):
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(
-            f"the hot buffer has reached its limit of {limit_bytes} bytes; "
-            "start the server with a larger --hot-buffer-limit"
+            f"the hot buffer has reached its limit of {limit_bytes} bytes: rows come faster than "
+            "they go to files, or the disk takes none (the server's log tells); try again later, "
+            "or start the server with a larger --hot-buffer-limit"
         )
 
 
