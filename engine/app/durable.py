@@ -59,8 +59,13 @@ class DurableState:
         self._snapshots.start()
         self._closing.callback(self._snapshots.stop)
         self.committer.start()
-        self._closing.callback(self.committer.stop)
+        self._closing.callback(self._end_committer)
         self._closing.callback(self.writer.stop)
+
+    def _end_committer(self) -> None:
+        """Wait for the disk as long as it takes: the log must not be closed while it is written."""
+        while not self.committer.stop():
+            pass
 
     def _publish(self, first: int, entries: Sequence[Entry]) -> None:
         self.buffer.append(first, entries)

@@ -26,6 +26,7 @@ from engine.catalog.objects import (
 )
 from engine.catalog.state import Catalog
 from engine.catalog.store import CatalogStore
+from engine.errors import CorruptCatalog
 from engine.faultpoint import reach
 from engine.service import CrashHandler, Service
 
@@ -83,7 +84,7 @@ class Snapshots(Service):
                 self._look()
             if self._is_due(catalog.number):
                 self._write(catalog)
-        except (OSError, ObjectExists) as error:
+        except (OSError, ObjectExists, CorruptCatalog) as error:
             self._retry_at = catalog.number + SNAPSHOT_INTERVAL
             log.warning(
                 "catalog snapshot failed; the next one is tried after more commits",

@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -248,9 +249,12 @@ def _below(folder: Path, name: str, left_out: Collection[Path]) -> Iterator[Memb
         folders[:] = sorted(n for n in folders if _is_kept(n) and here / n not in left_out)
         for file in sorted(filter(_is_kept, files)):
             path = here / file
-            if path.is_symlink() or not path.is_file():
+            try:
+                state = path.lstat()
+            except FileNotFoundError:  # removed meanwhile
                 continue
-            state = path.stat()
+            if not stat.S_ISREG(state.st_mode):
+                continue
             inner = path.relative_to(folder).as_posix()
             yield Member(
                 f"{name}/{inner}", state.st_size, _seconds(state.st_mtime_ns), _opener(path)

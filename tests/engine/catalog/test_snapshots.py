@@ -135,6 +135,20 @@ def test_failed_snapshot_loses_nothing_and_is_tried_again_later(tmp_path: Path) 
     assert _numbers(tmp_path, "catalog-snapshots") == [1, 2 * EVERY + 1]
 
 
+def test_file_of_somebody_else_stops_no_snapshot_but_only_the_tidying(tmp_path: Path) -> None:
+    kept = _Kept(LocalObjects(tmp_path))
+    kept.commit(1)
+    foreign = tmp_path / "catalog" / "notes.txt"
+    foreign.write_text("mine")
+
+    kept.commit(EVERY)
+    assert _numbers(tmp_path, "catalog-snapshots") == [0, 1, EVERY + 1]
+    foreign.unlink()
+    kept.commit(EVERY)
+
+    assert _numbers(tmp_path, "catalog-snapshots") == [EVERY + 1, 2 * EVERY + 1]
+
+
 def test_failed_removal_leaves_a_readable_catalog_and_is_made_up_for(tmp_path: Path) -> None:
     objects = _Failing(tmp_path)
     kept = _Kept(objects)
