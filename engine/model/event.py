@@ -136,11 +136,14 @@ class Failed:
         message: `<Type>: <text>` as the plugin API words it.
         traceback: the plugin's own frames, possibly empty.
         code: stable name of the failure.
+        is_ours: whether the engine could not do what the run asked of it, as on a full disk, so
+            that the plugin need not be to blame.
     """
 
     message: str
     traceback: str
     code: str = "plugin_failed"
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, assert_never
 
 import pyarrow as pa
 
-from engine.errors import EngineError, QueryRejected, QueryUnsupported, UserError
+from engine.errors import EngineError, EngineFault, QueryRejected, QueryUnsupported, UserError
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import IdempotenceKey
 from engine.model.event import BufferedLines
@@ -38,6 +38,7 @@ __all__ = ["Call", "Callbacks", "Queries", "Reply", "RunContext", "SharedValues"
 Call = QueryCall | WriteCall | CachePutCall | CacheGetCall | CacheDeleteCall
 Reply = QueryReply | DoneReply | CacheReply | FaultReply
 T = TypeVar("T")
+_UNAVAILABLE = 503
 Parameters = Mapping[str, bool | int | float | str | None]
 
 
@@ -85,12 +86,19 @@ class RunContext:
             never repeated and needs no idempotence key.
         answer: where an answer goes that comes in parts; None when nobody waits for one.
         ordinal: of the next synchronous write.
+        was_let_down: whether a call could not be answered by our fault.
     """
 
     who: RunIdentity
     event_range: tuple[int, int] | None
     answer: AnswerSink | None = None
     ordinal: int = field(default=0)
+    was_let_down: bool = field(default=False)
+
+    def note(self, error: BaseException) -> None:
+        """Note why a call fails: a full disk or queue is nothing that the plugin can help."""
+        if isinstance(error, EngineFault) and error.http_status == _UNAVAILABLE:
+            self.was_let_down = True
 
     def next_key(self) -> IdempotenceKey | None:
         """Return the key of the next synchronous write."""
@@ -115,6 +123,7 @@ class Callbacks:
         try:
             return self._start(call, run)
         except EngineError as error:
+            run.note(error)
             return _answered(FaultReply(_fault(error, str(error))))
 
     def _start(self, call: Call, run: RunContext) -> Future[Reply]:
@@ -149,15 +158,16 @@ class Callbacks:
         try:
             rows = self._queries.submit(database, call.sql, call.params)
         except EngineError as error:
+            run.note(error)
             return _answered(FaultReply(_fault(error, words(error))))
-        return _follow(rows, lambda table: QueryReply(encode_result(table)), words)
+        return _follow(rows, run, lambda table: QueryReply(encode_result(table)), words)
 
     def _write(self, call: WriteCall, run: RunContext) -> Future[Reply]:
         lines = BufferedLines(call.database, call.lines)
         durable = self._writer.write_now(run.who, lines, run.next_key())
         if call.no_sync:
             return _answered(DoneReply())
-        return _follow(durable, lambda _: DoneReply(), str)
+        return _follow(durable, run, lambda _: DoneReply(), str)
 
 
 def _answered(reply: Reply) -> Future[Reply]:
@@ -167,13 +177,18 @@ def _answered(reply: Reply) -> Future[Reply]:
 
 
 def _follow(
-    source: Future[T], reply: Callable[[T], Reply], words: Callable[[BaseException], str]
+    source: Future[T],
+    run: RunContext,
+    reply: Callable[[T], Reply],
+    words: Callable[[BaseException], str],
 ) -> Future[Reply]:
     """Turn one future into another, in the thread that completes the first."""
     answer: Future[Reply] = Future()
 
     def complete(done: Future[T]) -> None:
         error = done.exception()
+        if error is not None:
+            run.note(error)
         try:
             answer.set_result(
                 reply(done.result()) if error is None else FaultReply(_fault(error, words(error)))

@@ -10,9 +10,10 @@ one action whose result is the next happening:
 
 The event in hand stays with the supervisor until it is committed or given up, so order holds.
 A run that fails follows the trigger's error behavior. A run whose worker *died* is delivered
-again whatever that is, up to a limit of deaths of this one event; a request is never repeated. When
-several events were in the process that died, nobody knows whose fault it was: the death is not
-counted, and `engine.workers.solitude` sees to it that each of them is run alone.
+again whatever that is, up to a limit of deaths of this one event; so is one that failed because
+the engine could not do what it asked, as on a full disk, without a limit. A request is never
+repeated. When several events were in the process that died, nobody knows whose fault it was: the
+death is not counted, and `engine.workers.solitude` sees to it that each of them is run alone.
 """
 
 from __future__ import annotations
@@ -93,9 +94,7 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
         case CommitFailed(reason) if policy.is_request:
             return _failed(state, Failed(reason, ""), reason, policy)
         case CommitFailed(reason):
-            attempt = state.failures + 1
-            pausing = replace(state, phase=Phase.PAUSING, failures=attempt)
-            return Step(pausing, (RecordError(reason),), Pause(attempt + 1))
+            return _let_down(state, reason)
         case Disabled():
             return Step(replace(state, phase=Phase.ENDED), (), End())
         case DisableFailed(reason):
@@ -110,7 +109,7 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
 
 
 def _fresh(state: State) -> State:
-    return replace(state, failures=0, deaths=0, shared_deaths=0)
+    return replace(state, failures=0, deaths=0, shared_deaths=0, faults=0)
 
 
 def _proceed(state: State, *effects: Effect) -> Step:
@@ -150,6 +149,8 @@ def _ran(state: State, outcome: Outcome, policy: Policy) -> Step:
     match outcome:
         case Succeeded():
             return Step(replace(state, phase=Phase.COMMITTING), (), Commit(outcome))
+        case Failed(message, traceback, is_ours=True) if not policy.is_request:
+            return _let_down(state, _with_details(message, traceback))
         case Failed(message, traceback):
             return _failed(state, outcome, _with_details(message, traceback), policy)
         case TimedOut(limit_s):
@@ -191,6 +192,13 @@ def _failed(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
         return _pass_over(state, (record, RecordError(text_of_end)), given_up)
     pausing = replace(state, phase=Phase.PAUSING, failures=failures)
     return Step(pausing, (record,), Pause(failures + 1))
+
+
+def _let_down(state: State, text: str) -> Step:
+    """Run the event again whatever the policy: the engine failed, and may be well again soon."""
+    faults = state.faults + 1
+    pausing = replace(state, phase=Phase.PAUSING, faults=faults)
+    return Step(pausing, (RecordError(text),), Pause(faults + 1))
 
 
 def _died(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:

@@ -107,6 +107,7 @@ class State:
         failures: failed runs of the event in hand.
         deaths: of the worker over the event in hand, when no other was in the process.
         shared_deaths: when there were others, so that it need not be to blame.
+        faults: runs of the event in hand that the engine let down.
         crashes: ends of the worker in a row without a finished event.
         is_disabling: the trigger runs nothing more, and the catalog is yet to say so.
     """
@@ -117,13 +118,14 @@ class State:
     failures: int = 0
     deaths: int = 0
     shared_deaths: int = 0
+    faults: int = 0
     crashes: int = 0
     is_disabling: bool = False
 
     @property
     def runs(self) -> int:
         """Runs of the event in hand that have ended without a commit."""
-        return self.failures + self.deaths + self.shared_deaths
+        return self.failures + self.deaths + self.shared_deaths + self.faults
 
 
 # --- what to do at once

@@ -221,7 +221,11 @@ class Runner:
             self._loaded = source
         message = self._shared.encoder.message(identity.run.run_id, work)
         reach("run.event_encoded")
-        return worker.conversation.run(message, RunContext(identity, event_range(work), answer))
+        run = RunContext(identity, event_range(work), answer)
+        outcome = worker.conversation.run(message, run)
+        if isinstance(outcome, Failed) and run.was_let_down:
+            return replace(outcome, is_ours=True)
+        return outcome
 
     def _commit(self, result: Succeeded | None, given_up: moves.GivenUp | None) -> moves.Happening:
         try:

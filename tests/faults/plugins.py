@@ -104,8 +104,7 @@ class Derivation:
 TICKS_PER_S = 4  # a plugin sees only the second of each
 COPIES = (
     Derivation("copied", COPY),
-    # On a full disk the write raises in the plugin, and `log` would drop what it has not written.
-    Derivation("synced", SYNC, error_behavior="retry"),
+    Derivation("synced", SYNC),
     Derivation("retried", RETRY, error_behavior="retry"),
     Derivation("at_once", ASYNC, run_async=True),
     Derivation("second", COPY, spec="table:copied"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,6 +190,32 @@ def test_a_commit_that_the_log_does_not_take_runs_the_event_again() -> None:
 
     assert isinstance(failed.action, moves.Pause)
     assert again.action == moves.RunEvent()
+
+
+@pytest.mark.parametrize("behavior", ErrorBehavior)
+def test_a_run_that_the_engine_let_down_is_repeated_without_a_limit(
+    behavior: ErrorBehavior,
+) -> None:
+    state = running()
+
+    for _ in range(20):
+        let_down = step(
+            state, moves.Ran(Failed("disk is full", "", is_ours=True)), policy(behavior)
+        )
+        assert isinstance(let_down.action, moves.Pause)
+        state = step(let_down.state, moves.PauseOver(), policy(behavior)).state
+
+    assert state.phase is moves.Phase.RUNNING
+    assert (state.failures, state.deaths) == (0, 0)
+
+
+def test_a_request_that_the_engine_let_down_is_answered() -> None:
+    failure = Failed("disk is full", "", is_ours=True)
+
+    let_down = step(running(), moves.Ran(failure), policy(is_request=True))
+
+    assert moves.GiveUpEvent(failure) in let_down.effects
+    assert let_down.action == moves.AwaitWork()
 
 
 def test_a_request_whose_worker_was_stopped_for_another_lane_is_not_repeated() -> None:
