@@ -18,6 +18,7 @@ from engine.catalog.change import AddColumns, Change, CreateDatabase, CreateTabl
 from engine.catalog.state import Catalog, Table
 from engine.errors import (
     AlreadyDeleted,
+    DatabaseNotFound,
     InternalDatabase,
     InvalidParameter,
     LimitExceeded,
@@ -76,6 +77,8 @@ def create_missing(
     database_name: str,
     tables: Mapping[str, Sequence[Column]],
     limits: CatalogLimits = DEFAULT_LIMITS,
+    *,
+    known_id: int | None = None,
 ) -> list[Change]:
     """Return the changes after which a database has tables with given columns.
 
@@ -85,6 +88,7 @@ def create_missing(
         tables: by name the columns that the table must have, of which some may exist; a table
             without any is created empty.
         limits: how large schemas may grow.
+        known_id: of the database, which then is not created.
 
     Returns:
         Empty when nothing is missing.
@@ -94,10 +98,13 @@ def create_missing(
         InvalidParameter: a column has another type already, or its name is reserved.
         InternalDatabase: nobody writes there.
         SoftDeletedDatabase, AlreadyDeleted: it is the name of a database or table in the trash.
+        DatabaseNotFound: the known one was deleted, also if another has its name now.
     """
     if database_name == INTERNAL_DATABASE:
         raise InternalDatabase
     database = catalog.databases.get(database_name)
+    if known_id is not None and (database is None or database.id != known_id):
+        raise DatabaseNotFound(database_name)
     _refuse_deleted(catalog, database_name, tables)
     changes: list[Change] = []
     next_id = catalog.next_id

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 
-from engine.errors import EmptyWrite, UserError
+from engine.errors import DatabaseNotFound, EmptyWrite, UserError
 from engine.ingest.writer import LinesRejected, Prepared, Writer
 from engine.lineprotocol import Precision
 from engine.model.entry import IdempotenceKey, Progress, Run, RunEntry, TableRows, WriteEntry
@@ -103,10 +103,18 @@ class PluginWriter:
         database = lines.database if lines.database is not None else who.database
         prefix = context.format(database)
         _check_target(database, prefix)
+        # One that is deleted while the run is going on must not come back by its rows.
+        known_id = who.database_id if database == who.database else None
         try:
-            return self._writer.prepare(
-                database, lines.text, Precision.NANOSECOND, accept_partial=False
+            prepared = self._writer.prepare(
+                database,
+                lines.text,
+                Precision.NANOSECOND,
+                accept_partial=False,
+                known_id=known_id,
             )
+            if known_id not in {None, prepared.database_id}:  # another has its name and tables
+                raise DatabaseNotFound(database)
         except LinesRejected as error:
             reason = f"{prefix}Cannot write: line protocol parse failed: {error}"
             raise WriteRefused(reason) from error
@@ -114,6 +122,7 @@ class PluginWriter:
             raise _NothingWritten(f"{prefix}Cannot write: {error}") from error
         except UserError as error:
             raise WriteRefused(f"{prefix}Cannot write: {error}") from error
+        return prepared
 
 
 def _by_database(who: RunIdentity, lines: Sequence[BufferedLines]) -> list[BufferedLines]:

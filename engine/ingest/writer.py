@@ -139,11 +139,20 @@ class Writer:
         return answer
 
     def prepare(
-        self, database: str, text: str, precision: Precision, *, accept_partial: bool
+        self,
+        database: str,
+        text: str,
+        precision: Precision,
+        *,
+        accept_partial: bool,
+        known_id: int | None = None,
     ) -> Prepared:
         """Parse and check line protocol and make room for it in the catalog.
 
+        With `known_id` nothing is made in a database that is not the one with this id.
+
         Raises:
+            DatabaseNotFound: the known database was deleted.
             EmptyWrite: there is no line in the text.
             LinesRejected: a line is bad and `accept_partial` is false; the catalog is unchanged.
         """
@@ -159,7 +168,7 @@ class Writer:
             missing = _missing(checked)
             if not missing or report.rows == 0:
                 return _resolve(catalog, database, checked, report)
-            self._grow(database, missing, catalog.number)
+            self._grow(database, missing, catalog.number, known_id)
 
     def commit(self, entry: Entry) -> Future[int]:
         """Hand an entry to the log, within the memory limit for rows."""
@@ -202,14 +211,16 @@ class Writer:
             return
         durable.add_done_callback(lambda done: _pass_on(done, prepared.report, answer))
 
-    def _grow(self, database: str, missing: Mapping[str, tuple[Column, ...]], seen: int) -> None:
+    def _grow(
+        self, database: str, missing: Mapping[str, tuple[Column, ...]], seen: int, id_: int | None
+    ) -> None:
         """Create what is missing; the rows are checked again against what the catalog then says.
 
         A refusal counts only if the catalog is still the one that the rows were checked against:
         otherwise another writer grew the schema differently, and the new check will tell.
         """
         try:
-            self._catalog.update(lambda catalog: create_missing(catalog, database, missing))
+            self._catalog.update(lambda now: create_missing(now, database, missing, known_id=id_))
         except (InvalidParameter, LimitExceeded):
             if self._catalog.catalog.number == seen:
                 raise

@@ -14,21 +14,15 @@ from engine.catalog.state import Catalog
 from engine.catalog.store import CatalogStore
 from engine.clock import ManualClock
 from engine.errors import Busy, EmptyWrite, HotBufferFull, InvalidParameter
-from engine.ingest.transaction import PluginWriter, RunIdentity, WriteRefused
 from engine.ingest.writer import LinesRejected, Writer, WriteReport, WriteRequest
 from engine.lineprotocol import Precision, parse
 from engine.model.columns import ParsedLines
 from engine.model.entry import (
     Client,
     Entry,
-    IdempotenceKey,
-    Position,
-    Run,
-    RunEntry,
     TableRows,
     WriteEntry,
 )
-from engine.model.event import BufferedLines
 from engine.model.schema import Column, ColumnType
 
 
@@ -226,53 +220,3 @@ def test_a_full_buffer_refuses_writes(writer: Writer, log: MemoryLog) -> None:
 
     with pytest.raises(HotBufferFull, match="--hot-buffer-limit"):
         write(writer, "cpu v=1")
-
-
-WHO = RunIdentity(Run(9, "run"), "db", 1, (4, 9))
-
-
-def test_all_lines_of_a_run_and_its_progress_are_one_entry(
-    writer: Writer, catalog: CatalogStore, log: MemoryLog
-) -> None:
-    lines = [
-        BufferedLines(None, "a v=1 1"),
-        BufferedLines("other", "b v=1 1"),
-        BufferedLines("db", "a v=2 2\na v=3 3"),
-    ]
-
-    PluginWriter(writer).commit_run(WHO, lines, Position(12))
-
-    [entry] = log.entries
-    assert isinstance(entry, RunEntry)
-    assert (entry.origin, entry.causes, entry.progress) == (WHO.run, (4, 9), Position(12))
-    assert {
-        catalog.catalog.table_by_id(table.table_id).name: table.rows.num_rows
-        for table in entry.tables
-    } == {"a": 3, "b": 1}
-
-
-def test_one_bad_line_makes_the_whole_run_fail(writer: Writer, log: MemoryLog) -> None:
-    lines = [BufferedLines("other", "b v=1"), BufferedLines(None, "a v=1\na nonsense")]
-
-    with pytest.raises(WriteRefused, match="error writing back lines to db: Cannot write"):
-        PluginWriter(writer).commit_run(WHO, lines, Position(12))
-
-    assert log.entries == []
-
-
-def test_a_synchronous_write_carries_its_key_and_its_cause(writer: Writer, log: MemoryLog) -> None:
-    key = IdempotenceKey(9, 3, 5, 0)
-
-    PluginWriter(writer).write_now(WHO, BufferedLines(None, "a v=1"), key).result(5)
-
-    [entry] = log.entries
-    assert isinstance(entry, WriteEntry)
-    assert (entry.origin, entry.causes, entry.key) == (WHO.run, (4, 9), key)
-
-
-@pytest.mark.parametrize("database", ["_internal", "bad name"])
-def test_a_plugin_cannot_write_everywhere(writer: Writer, log: MemoryLog, database: str) -> None:
-    with pytest.raises(WriteRefused, match=f"line protocol to {database}: "):
-        PluginWriter(writer).write_now(WHO, BufferedLines(database, "a v=1"), None)
-
-    assert log.entries == []
