@@ -98,19 +98,20 @@ class TriggerDefinitions:
             trigger = self._catalog.catalog.trigger_named(new.database, new.name)
             log.info("trigger created", extra={"trigger": trigger.name})
             if not trigger.disabled:
+                self._note_start(trigger)
                 self._start(trigger)
 
     def enable(self, database: str, name: str) -> None:
         """Let a trigger run, from the end of the log on; nothing when it runs already."""
         with self._lock:
-            before = self._catalog.catalog
-            decide = enable_trigger(database, name, start=self._log_end())
-            after = self._catalog.update(decide)
-            trigger = after.trigger_named(database, name)
-            if before.triggers[trigger.id].disabled:
-                log.info("trigger enabled", extra={"trigger": name})
-                self._registry.stop(trigger.id)  # it may still be on its way to disable itself
-                self._start(trigger)
+            before = self._catalog.catalog.trigger_named(database, name)
+            if not before.disabled:
+                return
+            self._note_start(before)  # first: a crash in between leaves it disabled
+            after = self._catalog.update(enable_trigger(database, name, start=self._log_end()))
+            log.info("trigger enabled", extra={"trigger": name})
+            self._registry.stop(before.id)  # it may still be on its way to disable itself
+            self._start(after.trigger_named(database, name))
 
     def disable(self, database: str, name: str) -> None:
         """Let a trigger rest: cancel its run and end its worker; nothing when it rests already."""
@@ -146,7 +147,6 @@ class TriggerDefinitions:
                 self._forget_progress(trigger_id)
 
     def _start(self, trigger: Trigger) -> None:
-        self._note_start(trigger)
         self._registry.start(trigger)
         self._note_end((trigger.database_id,), self._log_end())
         if isinstance(trigger.spec, CronSpec | EverySpec):
