@@ -4,7 +4,7 @@ The snapshot is a value, and beside the files that it names nothing is reached f
 clock. The same call therefore works in a child process.
 
 The steps: when there are files, or much in memory, plan over empty tables, and keep only the tables
-that the plan reads and the rows and files of the times that it asks for; plan; run, counting what
+that the plan reads, and the rows and files of the times that it asks for; plan; run, counting what
 comes. `COPY`, `CREATE`, `INSERT`, `SET` and their like are refused before anything is planned.
 
 May be called from any thread.
@@ -24,7 +24,7 @@ from engine.query.contest import is_within
 from engine.query.failures import planning_failure, running_failure
 from engine.query.file_reader import FileReader
 from engine.query.listing import in_order_of_schemas
-from engine.query.pruning import rows_within, scanned_times
+from engine.query.pruning import Scan, rows_within, scans
 from engine.query.rewrite import Params, lists_tables
 from engine.query.session import SCHEMA, SYSTEM, Wanted, open_session
 from engine.query.shelf import Shelf
@@ -112,10 +112,10 @@ def _wanted(
     limits: Limits,
     reader: FileReader,
 ) -> Wanted:
-    """Plan over empty tables, which is cheap, to see which tables are read, and which times."""
+    """Plan over empty tables, which is cheap, to see which tables are read, and what of them."""
     frame = _plan(open_session(_reduced(snapshot, {}), limits, reader, {}), sql, params)
     try:
-        found = scanned_times(frame.optimized_logical_plan())
+        found = scans(frame.optimized_logical_plan())
     except Exception as error:
         raise planning_failure(error) from error
     known = _everything(snapshot)
@@ -125,8 +125,8 @@ def _wanted(
 
 
 def _everything(snapshot: QuerySnapshot) -> Wanted:
-    tables = {(SCHEMA, name): TimeRange() for name in snapshot.tables}
-    return {**tables, **{(SYSTEM, name): TimeRange() for name in snapshot.system}}
+    tables = {(SCHEMA, name): Scan() for name in snapshot.tables}
+    return {**tables, **{(SYSTEM, name): Scan() for name in snapshot.system}}
 
 
 def _reduced(snapshot: QuerySnapshot, wanted: Wanted) -> QuerySnapshot:
@@ -139,14 +139,15 @@ def _reduced(snapshot: QuerySnapshot, wanted: Wanted) -> QuerySnapshot:
         system[name] = table
         if isinstance(table, SystemView):
             is_read = (SYSTEM, name) in wanted
-            kept = replace(table, stored=_within(table.stored, TimeRange()))
+            kept = replace(table, stored=_within(table.stored, Scan()))
             system[name] = kept if is_read else table.schema.empty_table()
     return replace(snapshot, tables=tables, system=system)
 
 
-def _within(table: TableSnapshot, wanted: TimeRange | None) -> TableSnapshot:
-    if wanted is None:
+def _within(table: TableSnapshot, scan: Scan | None) -> TableSnapshot:
+    if scan is None:
         return TableSnapshot(table.schema)
+    wanted = scan.times
     if table.oldest_ns is not None:
         wanted = wanted & TimeRange(low_ns=table.oldest_ns)
     if not wanted.is_bounded:

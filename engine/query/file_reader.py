@@ -2,14 +2,15 @@
 
 Where only one file has rows of a time, DataFusion reads it itself, with its filters and only the
 columns that it needs. Contested times are read here from every source, merged, and given as rows;
-the file itself is then read without those times.
+the file itself is then read without those times. Of merged rows, columns that the query does not
+read are null.
 
 Threads: one, the query's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -18,13 +19,13 @@ import pyarrow as pa
 from datafusion import DataFrame, SessionContext, col, lit
 from datafusion.expr import Expr
 
-from engine.errors import EngineError, QueryTooLarge
+from engine.errors import QueryTooLarge
 from engine.model.file import ParquetFile
 from engine.model.schema import TIME
 from engine.query.contest import Contest, contests, is_within, slices, times_between
 from engine.query.failures import running_failure
 from engine.query.memory_times import covered_times, times_of
-from engine.query.pruning import rows_within
+from engine.query.pruning import Scan, rows_within
 from engine.query.shelf import Shelf
 from engine.query.snapshot import TableSnapshot
 from engine.query.time_range import TimeRange
@@ -34,6 +35,7 @@ from engine.storage.union import aligned, joined, without_empty_columns
 __all__ = ["FileReader", "within"]
 
 _SLICE_ROWS = 500_000
+_SLICE_CELLS = 8_000_000
 _KEPT_ROWS = 500_000
 
 
@@ -64,13 +66,13 @@ class FileReader:
         for (root, _), file in self._read.items():
             self._shelf.check(root, file)
 
-    def frame(self, context: SessionContext, table: TableSnapshot, wanted: TimeRange) -> DataFrame:
+    def frame(self, context: SessionContext, table: TableSnapshot, scan: Scan) -> DataFrame:
         """Return the rows of a table with files as a frame of a session.
 
         Args:
             context: the session.
             table: its rows in memory are wanted and seen, its files have such rows.
-            wanted: rows of other times may be left out.
+            scan: what of them is read; the rest may be left out.
 
         Raises:
             DamagedFile: a file is not what was written.
@@ -79,14 +81,15 @@ class FileReader:
         for file in table.files:
             self._shelf.check(table.root, file)
             self._read[table.root, file.path] = file
-        memory = covered_times(table.batches, table.files)
-        found = contests(table.files, memory)
-        wanted = wanted & _seen(table)
+        found = contests(table.files, covered_times(table.batches, table.files))
+        wanted = scan.times & _seen(table)
         arms = list(_arms(context, table, found))
         batches = list(_uncontested(table.batches, found))
+        narrow = _narrowed(table, scan.columns)
         for contest in found:
             if (contest.times & wanted).is_possible:
-                batches += rows_within(self._merged(context, table, contest, wanted), wanted)
+                merged = rows_within(self._merged(context, narrow, contest, wanted), wanted)
+                batches += (aligned(rows, table.schema) for rows in merged)
         if batches or not arms:
             arms.append(context.read_batches(batches or [_empty(table.schema)]))
         return reduce(DataFrame.union, arms)
@@ -111,21 +114,27 @@ class FileReader:
     ) -> list[pa.RecordBatch]:
         """Merge a contest slice by slice, so that little more than the result is in memory."""
         merged = []
-        for part in slices(contest, _SLICE_ROWS):
-            rows = list(_rows(context, table, part))
+        max_rows = max(1, min(_SLICE_ROWS, _SLICE_CELLS // len(table.schema)))
+        for part in slices(contest, max_rows):
+            rows = list(self._within_limit(_rows(context, table, part)))
             if rows:
                 piece = aligned(unique_piece(joined(rows)).rows, table.schema)
-                self._take_room(piece.nbytes)
+                self._left_bytes -= piece.nbytes
                 merged.append(piece)
         return merged
 
-    def _take_room(self, size_bytes: int) -> None:
-        self._left_bytes -= size_bytes
-        if self._left_bytes < 0:
-            raise QueryTooLarge(
-                f"more than {self._max_bytes} bytes of rows of the same times are in several "
-                "files; they are merged in the background, so ask later or for a shorter time range"
-            )
+    def _within_limit(self, parts: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass on the rows of a slice as long as they fit what is left, before they are merged."""
+        left_bytes = self._left_bytes
+        for rows in parts:
+            left_bytes -= sum(_own_bytes(column) for column in rows.columns)
+            if left_bytes < 0:
+                raise QueryTooLarge(
+                    f"more than {self._max_bytes} bytes of rows of the same times are in several "
+                    "files; they are merged in the background, so ask later, for a shorter time "
+                    "range or for fewer columns"
+                )
+            yield rows
 
 
 def within(times: TimeRange) -> Expr:
@@ -169,15 +178,39 @@ def _rows(
     """Return the rows of a contest from all sources, the newest last."""
     for file in contest.files:
         frame = _scan(context, table, file).filter(within(contest.times))
-        try:
-            found = frame.collect()
-        except EngineError:
-            raise
-        except Exception as error:
-            raise running_failure(error) from error
-        yield from (without_empty_columns(rows) for rows in found if rows.num_rows)
+        yield from (without_empty_columns(rows) for rows in _run(frame) if rows.num_rows)
     if contest.has_memory:
         yield from rows_within(table.batches, contest.times)
+
+
+def _run(frame: DataFrame) -> Iterator[pa.RecordBatch]:
+    stream = iter(frame.execute_stream())
+    while True:
+        try:
+            rows = next(stream, None)
+        except Exception as error:
+            raise running_failure(error) from error
+        if rows is None:
+            return
+        yield rows.to_pyarrow()
+
+
+def _narrowed(table: TableSnapshot, columns: frozenset[str] | None) -> TableSnapshot:
+    """Keep the columns that are read, and those that tell which rows are one point."""
+    if columns is None:
+        return table
+    kept = {TIME, *columns}
+    schema = pa.schema(
+        [f for f in table.schema if f.name in kept or pa.types.is_dictionary(f.type)]
+    )
+    batches = tuple(rows.select(schema.names) for rows in table.batches)
+    return replace(table, schema=schema, batches=batches)
+
+
+def _own_bytes(column: pa.Array) -> int:
+    """Return the bytes of a column without the values of its tags, which batches share."""
+    is_tag = pa.types.is_dictionary(column.type)
+    return int((column.indices if is_tag else column).nbytes)
 
 
 def _scan(context: SessionContext, table: TableSnapshot, file: ParquetFile) -> DataFrame:

@@ -1,6 +1,6 @@
-"""Leaving out rows whose time no part of a query asks for.
+"""Leaving out rows whose time no part of a query asks for, and columns that none reads.
 
-The bounds are read from DataFusion's optimised plan, where `now()` is a value, casts are done and
+Both are read from DataFusion's optimised plan, where `now()` is a value, casts are done and
 BETWEEN is two comparisons. A table is pruned to the union of what its scans ask for, and not at all
 when one of them has no bounds or when the plan hides parts of itself in an expression.
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,7 @@ from datafusion.expr import BinaryExpr, Expr, Filter, TableScan
 from engine.model.schema import TIME
 from engine.query.time_range import TimeRange
 
-__all__ = ["rows_within", "scanned_times"]
+__all__ = ["Scan", "rows_within", "scans"]
 
 _MIN, _MAX = -(2**63), 2**63 - 1
 _NANOSECONDS = re.compile(r"TimestampNanosecond\((-?\d+), None\)")
@@ -32,22 +33,42 @@ _ALIAS = "SubqueryAlias: "  # a table under another name, which is among the inp
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 
 
-def scanned_times(plan: LogicalPlan) -> dict[tuple[str, str], TimeRange] | None:
-    """Return which tables a plan reads, by schema and name, and which times of them.
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a query reads of a table.
+
+    Args:
+        times: rows of other times may be left out.
+        columns: values of others may be left out; None for all.
+    """
+
+    times: TimeRange = TimeRange()  # noqa: RUF009  a value
+    columns: frozenset[str] | None = None
+
+    def hull(self, other: Scan) -> Scan:
+        """Return what either reads."""
+        times = self.times.hull(other.times)
+        if self.columns is None or other.columns is None:
+            return Scan(times)
+        return Scan(times, self.columns | other.columns)
+
+
+def scans(plan: LogicalPlan) -> dict[tuple[str, str], Scan] | None:
+    """Return which tables a plan reads, by schema and name, and what of them.
 
     Returns:
-        None when that cannot be seen: every table may be read, and all times of it.
+        None when that cannot be seen: every table may be read, and all of it.
     """
     text = plan.display_indent().replace(_ALIAS, "")
     if "subquery" in text.lower():
         return None  # a plan inside an expression is not among the inputs that we walk
-    ranges: dict[tuple[str, str], TimeRange] = {}
+    read: dict[tuple[str, str], Scan] = {}
     try:
         for name, found in _scans(plan, TimeRange()):
-            ranges[name] = ranges[name].hull(found) if name in ranges else found
+            read[name] = read[name].hull(found) if name in read else found
     except Exception:  # noqa: BLE001  kinds of plans that have no form in Python
         return None
-    return ranges
+    return read
 
 
 def rows_within(batches: Sequence[pa.RecordBatch], wanted: TimeRange) -> tuple[pa.RecordBatch, ...]:
@@ -62,16 +83,23 @@ def rows_within(batches: Sequence[pa.RecordBatch], wanted: TimeRange) -> tuple[p
     return tuple(kept)
 
 
-def _scans(plan: LogicalPlan, wanted: TimeRange) -> Iterator[tuple[tuple[str, str], TimeRange]]:
+def _scans(plan: LogicalPlan, wanted: TimeRange) -> Iterator[tuple[tuple[str, str], Scan]]:
     """Walk to the scans; `wanted` is what a filter directly above asks for."""
     node = plan.to_variant()
     if isinstance(node, TableScan):
         _, schema, name = node.fqn()
-        yield (schema or "iox", name), wanted
+        yield (schema or "iox", name), Scan(wanted, _columns(node))
         return
     below = _range_of(node.predicate()) if isinstance(node, Filter) else TimeRange()
     for child in plan.inputs():
         yield from _scans(child, below)
+
+
+def _columns(scan: TableScan) -> frozenset[str] | None:
+    projection = scan.projection()
+    if projection is None or scan.filters():
+        return None
+    return frozenset(name for _, name in projection)
 
 
 def _range_of(predicate: Expr) -> TimeRange:

@@ -23,15 +23,15 @@ from datafusion import (
 from datafusion.catalog import Schema
 
 from engine.query.file_reader import FileReader
+from engine.query.pruning import Scan
 from engine.query.rewrite import quoted_name
 from engine.query.snapshot import Limits, QuerySnapshot, SystemView, TableSnapshot
-from engine.query.time_range import TimeRange
 
 __all__ = ["SCHEMA", "SYSTEM", "Wanted", "open_session"]
 
 _CATALOG, SCHEMA, SYSTEM = "public", "iox", "system"
 
-Wanted = Mapping[tuple[str, str], TimeRange]
+Wanted = Mapping[tuple[str, str], Scan]
 
 
 def open_session(
@@ -43,7 +43,7 @@ def open_session(
         snapshot: what is to be read; a table that is not stays without rows.
         limits: of the query.
         reader: reads the files.
-        wanted: which times of the tables are read, by schema and name; all when it is not there.
+        wanted: what of the tables is read, by schema and name; all when it is not there.
 
     Raises:
         DamagedFile: a file that is read is not what was written.
@@ -54,13 +54,14 @@ def open_session(
     context.catalog(_CATALOG).register_schema(SYSTEM, Schema.memory_schema())
     for name, table in snapshot.tables.items():
         if table.files:
-            frame = reader.frame(context, table, wanted.get((SCHEMA, name), TimeRange()))
+            frame = reader.frame(context, table, wanted.get((SCHEMA, name), Scan()))
             _register_view(context, SCHEMA, name, frame)
         else:
             _register(context, SCHEMA, name, _parted(table, partitions))
     for name, system in snapshot.system.items():
         if isinstance(system, SystemView):
-            _register_view(context, SYSTEM, name, _view(context, system, reader))
+            frame = _view(context, system, reader, wanted.get((SYSTEM, name), Scan()))
+            _register_view(context, SYSTEM, name, frame)
         else:
             batches = system.to_batches() or [_empty(system.schema)]
             _register(context, SYSTEM, name, [batches])
@@ -88,10 +89,12 @@ def _register_view(context: SessionContext, schema: str, name: str, frame: DataF
     context.catalog(_CATALOG).schema(schema).register_table(name, frame.into_view())
 
 
-def _view(context: SessionContext, view: SystemView, reader: FileReader) -> DataFrame:
+def _view(context: SessionContext, view: SystemView, reader: FileReader, scan: Scan) -> DataFrame:
     stored = view.stored
     if stored.files:
-        frame = reader.frame(context, stored, TimeRange())
+        columns = {view.columns[name] for name in scan.columns or view.columns}
+        read = Scan(scan.times, frozenset(columns | {"database"}))
+        frame = reader.frame(context, stored, read)
     else:
         frame = context.read_batches(list(stored.batches) or [_empty(stored.schema)])
     if view.database is not None:

@@ -52,11 +52,15 @@ def without_empty_columns(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def aligned(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Give a batch exactly the columns of a schema; what it lacks becomes null."""
+    """Give a batch exactly the columns of a schema; what it lacks becomes null.
+
+    Missing columns of one type share their memory: of hundreds, few may be there.
+    """
     present = set(rows.schema.names)
+    missing = {field.type for field in schema if field.name not in present}
+    nulls = {of: pa.nulls(rows.num_rows, of) for of in missing}
     columns = [
-        rows.column(field.name) if field.name in present else pa.nulls(rows.num_rows, field.type)
-        for field in schema
+        rows.column(field.name) if field.name in present else nulls[field.type] for field in schema
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 

@@ -265,6 +265,18 @@ def test_too_many_contested_rows_are_refused(tmp_path: Path) -> None:
         run(table, "SELECT * FROM cpu", limits=Limits(max_merged_bytes=10))
 
 
+def test_columns_that_are_not_read_are_not_merged(tmp_path: Path) -> None:
+    files = [[row(n, note="x" * 10_000) for n in range(start, 9)] for start in range(2)]
+    table = table_of(tmp_path, files, [row(5, level=3)])
+    limits = Limits(max_merged_bytes=10_000)
+
+    found = run(table, "SELECT count(*), max(level) FROM (SELECT * FROM cpu)", limits=limits)
+
+    assert list(found.to_pylist()[0].values()) == [9, 3]
+    with pytest.raises(QueryTooLarge, match="fewer columns"):
+        run(table, "SELECT max(note) FROM cpu", limits=limits)
+
+
 def test_merged_rows_of_files_are_kept_for_the_next_query(tmp_path: Path) -> None:
     shelf = Shelf()
     table = table_of(tmp_path, [FIRST, SECOND], [])
