@@ -77,6 +77,7 @@ PURE = {
     "engine.query.snapshot",
     "engine.query.time_range",
     "engine.workers.happenings",
+    "engine.upkeep.overlaps",
     "engine.upkeep.planning",
     "engine.workers.lifecycle",
     "engine.workers.moves",

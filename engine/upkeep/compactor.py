@@ -1,11 +1,13 @@
-"""The compactor: many files of a table become few, as `engine.upkeep.planning` says.
+"""The compactor: files of a table are put together, as `engine.upkeep.planning` says.
 
-The files of a group are read with their checksums, oldest first, merged, and written as one; a
-commit puts it in their place, and they go when nobody reads them any more. A crash before the
-commit leaves the new file unnamed, after it the old ones; the next start sweeps either. When the
-table has lost one of them meanwhile, to retention or to deletion, the work was for nothing.
+The files of a group are checked, merged oldest first, and written as one, or slice by slice as
+several; one commit puts these in their place, and the old ones go when nobody reads them any more.
+A crash before the commit leaves new files unnamed, after it old ones; the next start sweeps either.
+When the table has lost one of them meanwhile, to retention or to deletion, the work was for
+nothing; likewise when the server stops between two slices.
 
-A damaged file is reported once and its table left alone: what is wrong there is for a backup.
+A damaged file is reported once and left alone, as is what cannot be merged without it: what is
+wrong there is for a backup. So are files with more rows of one time than memory should hold.
 
 Threads: `wake` from any; the rest in its own.
 """
@@ -16,8 +18,6 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 
-import pyarrow as pa
-
 from engine.catalog.filing import replace_files
 from engine.catalog.state import Catalog, Table
 from engine.catalog.store import CatalogStore
@@ -27,11 +27,11 @@ from engine.faultpoint import reach
 from engine.model.file import ParquetFile
 from engine.service import CrashHandler, Service
 from engine.storage.files import Files
-from engine.storage.parquet import read_file
+from engine.upkeep.merging import MergeStopped, TooDense, merge_files
 from engine.upkeep.pause import Pause
 from engine.upkeep.planning import next_group, rows_limit
 from engine.upkeep.quiet import Quiet
-from engine.upkeep.writing import Kept, give_back_memory, oldest_kept_ns, write_rows
+from engine.upkeep.writing import Kept, give_back_memory, oldest_kept_ns
 
 __all__ = ["Compactor"]
 
@@ -66,7 +66,7 @@ class Compactor(Service):
         self._wanted = threading.Event()
         # By table, the files for which there was nothing to do.
         self._settled: dict[int, tuple[ParquetFile, ...]] = {}
-        self._damaged: set[int] = set()
+        self._barred: set[str] = set()  # paths of files that are left alone
 
     def wake(self) -> None:
         """Look again; files have come."""
@@ -94,32 +94,33 @@ class Compactor(Service):
         """
         catalog = self._catalog.catalog
         for table in self._unsettled(catalog):
-            group = next_group(table.files, rows_limit(len(table.schema.columns) + 1))
-            if not group:
-                self._settled[table.id] = table.files
-                continue
-            problem = self._problem(catalog, table, group)
-            if problem is None:
-                return True
-            self._damaged.add(table.id)
-            log.error("table is not compacted", extra={"table": table.name, "why": str(problem)})
+            max_rows = rows_limit(len(table.schema.columns) + 1)
+            while group := next_group(table.files, max_rows, self._barred):
+                if self._try(catalog, table, group):
+                    return True
+            self._settled[table.id] = table.files
         return False
 
     def _unsettled(self, catalog: Catalog) -> Iterator[Table]:
         for database in catalog.databases.values():
             for table in database.tables.values():
-                is_known = self._settled.get(table.id) is table.files
-                if len(table.files) > 1 and not is_known and table.id not in self._damaged:
+                if len(table.files) > 1 and self._settled.get(table.id) is not table.files:
                     yield table
 
-    def _problem(
-        self, catalog: Catalog, table: Table, group: Sequence[ParquetFile]
-    ) -> DamagedFile | None:
+    def _try(self, catalog: Catalog, table: Table, group: Sequence[ParquetFile]) -> bool:
+        """Compact a group, or leave alone from now on what stands against it."""
         try:
             self._compact(catalog, table, group)
         except DamagedFile as error:
-            return error
-        return None
+            self._barred.add(error.path)
+            level, why = logging.ERROR, str(error)
+        except TooDense:
+            self._barred.update(file.path for file in group)
+            level, why = logging.WARNING, "too many rows have the same time"
+        else:
+            return True
+        log.log(level, "files are left as they are", extra={"table": table.name, "why": why})
+        return False
 
     def _compact(self, catalog: Catalog, table: Table, group: Sequence[ParquetFile]) -> None:
         kept = Kept(
@@ -130,10 +131,10 @@ class Compactor(Service):
         with self._files.pin(paths):
             if not _named(self._catalog.catalog, table.id).issuperset(paths):
                 return  # they have gone meanwhile
-            rows = [
-                batch for file in group for batch in _batches(read_file(self._files.root, file))
-            ]
-            added = write_rows(self._files, table, rows, kept)
+            try:
+                added = merge_files(self._files, table, group, kept, self._check)
+            except MergeStopped:
+                return
         reach("compact.files_written")
         with self._quiet.hold():
             # A failed commit may be there after a restart, so its files stay until the next sweep.
@@ -148,11 +149,11 @@ class Compactor(Service):
             extra={"table": table.name, "files": len(paths), "rows": sum(f.rows for f in added)},
         )
 
+    def _check(self) -> None:
+        if self.is_stopping:
+            raise MergeStopped
+
 
 def _named(catalog: Catalog, table_id: int) -> set[str]:
     table = catalog.table_by_id(table_id)
     return set() if table is None else {file.path for file in table.files}
-
-
-def _batches(table: pa.Table) -> list[pa.RecordBatch]:
-    return [batch for batch in table.to_batches() if batch.num_rows]

@@ -1,36 +1,33 @@
-"""Which files of a table become one, and where rows are cut into files.
+"""Which files of a table are put together, and where rows are cut into files.
 
-Two reasons to put files together. Many small neighbours in time become one: at each of a few sizes,
-four or more of them, so that each row is written again a few times at most. And files that cover
-the same time in more than a sliver become one, because a query has to merge what they share. A
-slight overlap where one persist follows another is left alone.
+Two reasons. Many small neighbours in time become one: at each of a few sizes, four or more of them,
+so that each row is written again a few times at most. And files that cover the same time are put
+together because a query has to merge what they share; see `engine.upkeep.overlaps`.
 
 A group must be closed: no file outside of it that touches its time may be of an age between its
 oldest and its newest, or rows would change their order. Its output has the age of its newest.
-A group has about a million rows at most, and fewer of tables with many columns.
+A file has about a million rows at most, and fewer in tables with many columns.
 
 Pure; any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.model.file import ParquetFile
+from engine.upkeep.overlaps import MAX_FILES, overlap_group
 
 __all__ = ["MAX_ROWS", "file_bounds", "next_group", "rows_limit"]
 
 MAX_ROWS = 1_000_000
 _MAX_CELLS = 8_000_000  # a compaction has them in memory about three times
 _FAN_IN = 4
-_MAX_FILES = 64
 _TIERS = (1024, 256, 64, 16, 4)  # parts of the limit; a file belongs to those that it is below
-_SLIVER = 0.1  # part of the shorter file's time
-_WORTHWHILE = 8  # parts of a large file that it takes to write it again
 
 
 def rows_limit(columns: int) -> int:
@@ -42,19 +39,27 @@ def rows_limit(columns: int) -> int:
     return max(1, min(MAX_ROWS, _MAX_CELLS // max(1, columns)))
 
 
-def next_group(files: Sequence[ParquetFile], max_rows: int) -> tuple[ParquetFile, ...]:
-    """Return the files that should become one next, oldest first, or none.
+def next_group(
+    files: Sequence[ParquetFile], max_rows: int, barred: Collection[str] = frozenset()
+) -> tuple[ParquetFile, ...]:
+    """Return the files that should be put together next, oldest first, or none.
 
     Args:
         files: all of a table.
-        max_rows: of the group.
+        max_rows: of a file.
+        barred: paths of files that no group may have.
+
+    Returns:
+        Files that become one; or, with more rows than one may have, files that become several
+        whose times do not touch.
     """
     by_time = sorted(files, key=lambda file: (file.min_ns, file.order))
-    for candidate in chain(_runs_of_small(by_time, max_rows), _overlapping(by_time, max_rows)):
+    for candidate in _runs_of_small(by_time, max_rows, barred):
         group = _closed(candidate, by_time)
-        if len(group) <= _MAX_FILES and sum(file.rows for file in group) <= max_rows:
+        is_free = all(file.path not in barred for file in group)
+        if is_free and len(group) <= MAX_FILES and sum(file.rows for file in group) <= max_rows:
             return tuple(sorted(group, key=lambda file: (file.order, file.min_ns)))
-    return ()
+    return overlap_group(files, max_rows, barred)
 
 
 def file_bounds(time: npt.NDArray[np.int64], max_rows: int) -> list[tuple[int, int]]:
@@ -75,7 +80,7 @@ def file_bounds(time: npt.NDArray[np.int64], max_rows: int) -> list[tuple[int, i
 
 
 def _runs_of_small(
-    by_time: Sequence[ParquetFile], max_rows: int
+    by_time: Sequence[ParquetFile], max_rows: int, barred: Collection[str]
 ) -> Iterator[Sequence[ParquetFile]]:
     """Yield neighbours in time that are all small, the smallest sizes first."""
     for part in _TIERS:
@@ -83,66 +88,13 @@ def _runs_of_small(
         rows = 0
         for file in (*by_time, None):
             fits = file is not None and file.rows * part < max_rows and rows + file.rows <= max_rows
-            if file is not None and fits and len(run) < _MAX_FILES:
+            if file is not None and fits and len(run) < MAX_FILES and file.path not in barred:
                 run.append(file)
                 rows += file.rows
                 continue
             if len(run) >= _FAN_IN:
                 yield run
             run, rows = [], 0
-
-
-def _overlapping(by_time: Sequence[ParquetFile], max_rows: int) -> Iterator[Sequence[ParquetFile]]:
-    """Yield files that cover the same time, as many at once as the limit allows."""
-    for component in _components(by_time):
-        component.sort(key=lambda file: (file.order, file.min_ns))
-        windows = sorted(_windows(component, max_rows), key=len, reverse=True)
-        yield from (window for window in windows if _is_worthwhile(window))
-
-
-def _components(by_time: Sequence[ParquetFile]) -> Iterator[list[ParquetFile]]:
-    """Yield the groups of files that hang together by more than slivers."""
-    active: list[ParquetFile] = []
-    of: dict[str, list[ParquetFile]] = {}
-    for file in by_time:
-        active = [other for other in active if other.max_ns >= file.min_ns]
-        own = of[file.path] = [file]
-        for other in active:
-            joining = of[other.path]
-            if joining is not own and _overlaps_much(other, file):
-                own += joining
-                of.update((member.path, own) for member in joining)
-        active.append(file)
-    components = {id(group): group for group in of.values()}
-    yield from (group for group in components.values() if len(group) > 1)
-
-
-def _windows(by_order: Sequence[ParquetFile], max_rows: int) -> Iterator[Sequence[ParquetFile]]:
-    """Yield the longest runs of files, in order of age, that fit the limit."""
-    start = rows = 0
-    for end, file in enumerate(by_order, 1):
-        rows += file.rows
-        while rows > max_rows or end - start > _MAX_FILES:
-            rows -= by_order[start].rows
-            start += 1
-        is_last = end == len(by_order) or rows + by_order[end].rows > max_rows
-        if is_last and end - start > 1:
-            yield by_order[start:end]
-
-
-def _is_worthwhile(window: Sequence[ParquetFile]) -> bool:
-    """Whether these overlap each other, and are not a large file with little beside it."""
-    by_time = sorted(window, key=lambda file: file.min_ns)
-    if not any(_overlaps_much(a, b) for n, a in enumerate(by_time) for b in by_time[n + 1 :]):
-        return False
-    rows = [file.rows for file in window]
-    return len(rows) >= _FAN_IN or (sum(rows) - max(rows)) * _WORTHWHILE >= max(rows)
-
-
-def _overlaps_much(a: ParquetFile, b: ParquetFile) -> bool:
-    shared = min(a.max_ns, b.max_ns) - max(a.min_ns, b.min_ns) + 1
-    shorter = min(a.max_ns - a.min_ns, b.max_ns - b.min_ns) + 1
-    return shared > _SLIVER * shorter
 
 
 def _closed(group: Sequence[ParquetFile], files: Sequence[ParquetFile]) -> list[ParquetFile]:

@@ -24,7 +24,7 @@ from engine.storage.parquet import new_path, write_file
 from engine.storage.union import joined
 from engine.upkeep.planning import file_bounds, rows_limit
 
-__all__ = ["Kept", "give_back_memory", "oldest_kept_ns", "write_rows"]
+__all__ = ["Kept", "give_back_memory", "oldest_kept_ns", "write_one", "write_rows"]
 
 _DAY_NS = 86_400 * 10**9
 _MAX_DAYS = 32
@@ -73,19 +73,40 @@ def write_rows(
     written: list[ParquetFile] = []
     try:
         for part in _cut(merge_duplicates(rows, table.schema.tags), len(table.schema.columns) + 1):
-            low = int(time_values(part).min())
-            path = new_path(table.database_id, table.id, low, kept.order)
-            tags = table.schema.tags
-            written.append(write_file(part, tags, files.root, path, kept.order))
+            file = _write(files, table, part, kept.order)
+            written.append(file)  # one by one, to be found after a failure
     except DiskFailed:
         files.discard([file.path for file in written])
         raise
     return tuple(written)
 
 
+def write_one(
+    files: Files, table: Table, parts: Sequence[pa.RecordBatch], kept: Kept
+) -> ParquetFile | None:
+    """Write rows durably as one file, to be named by the catalog; None when no row is kept.
+
+    Args:
+        files: where.
+        table: whose.
+        parts: oldest first; columns may differ.
+        kept: which.
+
+    Raises:
+        DiskFailed: nothing is left of it.
+    """
+    rows = _within(parts, kept.oldest_ns)
+    return None if rows is None else _write(files, table, rows, kept.order)
+
+
 def give_back_memory() -> None:
     """Return to the system what large Arrow values have left behind."""
     pa.default_memory_pool().release_unused()
+
+
+def _write(files: Files, table: Table, rows: pa.RecordBatch, order: int) -> ParquetFile:
+    path = new_path(table.database_id, table.id, int(time_values(rows).min()), order)
+    return write_file(rows, table.schema.tags, files.root, path, order)
 
 
 def _within(parts: Sequence[pa.RecordBatch], oldest_ns: int | None) -> pa.RecordBatch | None:

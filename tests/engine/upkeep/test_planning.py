@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model.file import ParquetFile
+from engine.upkeep.overlaps import STEP_PARTS, cut_times, overlap_group
 from engine.upkeep.planning import MAX_ROWS, file_bounds, next_group, rows_limit
 
 
@@ -54,10 +56,20 @@ def test_a_large_file_is_not_written_again_for_a_few_rows() -> None:
     assert next_group(files, MAX_ROWS) == ()
 
 
-def test_of_many_that_overlap_as_many_become_one_as_the_limit_allows() -> None:
-    files = [made(n, n, 1000 + n, 300_000) for n in range(1, 7)]
+def test_of_many_that_overlap_as_many_become_one_as_a_step_may_take() -> None:
+    files = [made(n, n, 1000 + n, MAX_ROWS) for n in range(1, 21)]
 
-    assert paths(next_group(files, MAX_ROWS)) == ["1-1", "2-2", "3-3"]
+    assert [file.order for file in next_group(files, MAX_ROWS)] == list(range(1, 9))
+
+
+def test_barred_files_are_left_alone_and_others_go_on() -> None:
+    files = [made(n, 100 * n, 100 * n + 99) for n in range(1, 10)]
+    over = [made(20 + n, 5000, 6000, 400_000) for n in range(3)]
+
+    assert paths(next_group(files, MAX_ROWS, {"5-500"})) == paths(files[:4])
+    assert paths(next_group(files, MAX_ROWS, {"2-200", "6-600"})) == []
+    assert paths(next_group(over, MAX_ROWS, {over[2].path})) == paths(over[:2])
+    assert next_group(over, MAX_ROWS, {over[1].path}) == ()
 
 
 def test_what_stands_between_the_ages_of_a_group_belongs_to_it() -> None:
@@ -96,10 +108,76 @@ def test_cuts_lose_nothing_and_never_part_equal_times(time: list[int], max_rows:
     assert all(time[start - 1] < time[start] for start, _ in bounds[1:])
 
 
+def test_slices_are_even_and_cut_where_files_beside_them_begin_or_end() -> None:
+    time = np.arange(100, dtype=np.int64)
+
+    assert cut_times(time, 100, []) == []
+    assert cut_times(time, 40, []) == [33, 66]
+    assert cut_times(time, 40, [made(1, 0, 29), made(1, 30, 69), made(1, 70, 99)]) == [30, 70]
+    assert cut_times(time, 40, [made(1, 0, 2), made(1, 3, 99)]) == [33, 66]
+
+
+def test_rows_of_one_time_are_never_cut() -> None:
+    time = np.array([1, 1, 1, 1, 2, 3, 3, 3, 3, 3], dtype=np.int64)
+
+    assert cut_times(time, 2, []) == [2, 3]
+    assert cut_times(np.full(9, 5, dtype=np.int64), 2, []) == []
+
+
+def test_sets_over_the_same_time_are_put_together_in_each_part_of_it_later() -> None:
+    random = np.random.default_rng(1)
+    files: _Files = {}
+    for order in range(1, 25):
+        times = random.choice(100_000, 200, replace=False).tolist()
+        rows = dict.fromkeys(map(int, times), f"{order}")
+        files[_written(f"p{order}", order, rows)] = rows
+    expected, written, steps = _merged(files), 0, 0
+
+    while group := next_group(list(files), 200):
+        steps += 1
+        written += sum(file.rows for file in group)
+        files = _step(files, group, 200, f"c{steps}")
+
+    assert _merged(files) == expected
+    assert sum(file.rows for file in files if file.order == 24) < 24 * 200 / 9
+    assert sum(a.max_ns >= b.min_ns for a, b in pairwise(_by_time(files, below=24))) == 0
+    assert written < 3 * 24 * 200
+
+
+def test_a_chain_of_slight_overlaps_does_not_keep_what_lies_over_it() -> None:
+    files: _Files = {}
+    for order in range(1, 31):
+        rows = dict.fromkeys(range(1000 * order, 1000 * order + 1050, 10), f"{order}")
+        files[_written(f"p{order}", order, rows)] = rows
+    assert next_group(list(files), 105) == ()
+    for order in range(31, 41):
+        rows = dict.fromkeys(range(1000 + order, 32_000, 300), f"{order}")
+        files[_written(f"p{order}", order, rows)] = rows
+    expected, before, steps = _merged(files), _contested(files), 0
+
+    while group := next_group(list(files), 105):
+        steps += 1
+        files = _step(files, group, 105, f"c{steps}")
+
+    assert _merged(files) == expected
+    assert _contested(files) < before / 20
+
+
 _Rows = dict[int, str]
+_near = st.builds(
+    lambda start, times: {start + time for time in times},
+    st.integers(0, 60),
+    st.sets(st.integers(0, 40), min_size=1, max_size=8),
+)
+_chained = st.builds(lambda n: range(10 * n, 10 * n + 12), st.integers(0, 12))
+_spread = st.builds(
+    lambda start, step: range(start, 130, step), st.integers(0, 90), st.integers(3, 30)
+)
+_persists = st.lists(st.one_of(_near, _chained, _spread), max_size=30)
+_Files = dict[ParquetFile, _Rows]
 
 
-def _merged(files: dict[ParquetFile, _Rows]) -> _Rows:
+def _merged(files: _Files) -> _Rows:
     read: _Rows = {}
     for file in sorted(files, key=lambda file: file.order):
         read.update(files[file])
@@ -110,31 +188,75 @@ def _written(name: str, order: int, rows: _Rows) -> ParquetFile:
     return ParquetFile(name, len(rows), 0, 0, min(rows), max(rows), order)
 
 
+def _step(files: _Files, group: Sequence[ParquetFile], max_rows: int, name: str) -> _Files:
+    """Do what a compaction does: return the files after it."""
+    inputs = {file: files[file] for file in group}
+    after = {file: rows for file, rows in files.items() if file not in inputs}
+    time = np.array(sorted(time for rows in inputs.values() for time in rows), dtype=np.int64)
+    cuts = cut_times(time, max_rows, list(after))
+    rows = _merged(inputs)
+    for n, (low, high) in enumerate(pairwise([-1, *cuts, 10**9])):
+        part = {time: value for time, value in rows.items() if low <= time < high}
+        after[_written(f"{name}-{n}", max(file.order for file in group), part)] = part
+    return after
+
+
+def _by_time(files: _Files, below: int) -> list[ParquetFile]:
+    return sorted((f for f in files if f.order < below), key=lambda file: file.min_ns)
+
+
+def _contested(files: _Files) -> int:
+    """Count, for each row, the other files that cover its time."""
+    return sum(
+        sum(other.min_ns <= time <= other.max_ns for other in files) - 1
+        for rows in files.values()
+        for time in rows
+    )
+
+
 @settings(deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 60), st.sets(st.integers(0, 12), min_size=1, max_size=8)),
-        max_size=30,
-    ),
+    _persists,
     st.integers(2, 40),
+    st.sets(st.integers(1, 30), max_size=1),
 )
-def test_no_compaction_ever_changes_what_a_merged_read_returns(
-    persists: list[tuple[int, set[int]]], max_rows: int
+def test_no_step_ever_changes_what_a_merged_read_returns(
+    persists: list[Collection[int]], max_rows: int, damaged: set[int]
 ) -> None:
-    files: dict[ParquetFile, _Rows] = {}
-    for order, (start, times) in enumerate(persists, 1):
-        rows = {start + time: f"{order}" for time in times}
+    barred = {f"p{order}" for order in damaged}
+    files: _Files = {}
+    for order, times in enumerate(persists, 1):
+        rows = dict.fromkeys(times, f"{order}")
         files[_written(f"p{order}", order, rows)] = rows
         expected = _merged(files)
         steps = 0
-        while group := next_group(list(files), max_rows):
+        while group := next_group(list(files), max_rows, barred):
             steps += 1
-            merged = _merged({file: files.pop(file) for file in group})
-            assert sum(file.rows for file in group) <= max_rows
-            newest = max(file.order for file in group)
-            files[_written(f"c{order}-{steps}", newest, merged)] = merged
+            assert steps < 50
+            assert barred.isdisjoint(file.path for file in group)
+            assert sum(file.rows for file in group) <= STEP_PARTS * max_rows
+            files = _step(files, group, max_rows, f"c{order}-{steps}")
             assert _merged(files) == expected
             for file in files:
                 others = [o for o in files if o.order == file.order and o is not file]
                 assert all(o.max_ns < file.min_ns or o.min_ns > file.max_ns for o in others)
-        assert next_group(list(files), max_rows) == ()
+
+
+@settings(deadline=None)
+@given(
+    _persists,
+    st.integers(2, 20),
+)
+def test_each_step_among_overlapping_files_leaves_fewer_contested_rows(
+    persists: list[Collection[int]], max_rows: int
+) -> None:
+    files: _Files = {}
+    for order, times in enumerate(persists, 1):
+        rows = dict.fromkeys(times, f"{order}")
+        files[_written(f"p{order}", order, rows)] = rows
+    steps = 0
+    while group := overlap_group(list(files), max_rows):
+        steps += 1
+        before = _contested(files)
+        files = _step(files, group, max_rows, f"c{steps}")
+        assert _contested(files) < before
