@@ -111,17 +111,15 @@ class LocalObjects:
         unfinished = target.with_name(
             f"{_UNFINISHED_PREFIX}{os.getpid()}-{next(self._numbers)}-{target.name}"
         )
+        # Opened before: a lack of descriptors must not leave it open whether the link is durable.
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _write_durably(unfinished, content)
-            reach("catalog.object_written")
-            os.link(unfinished, target)
-            reach("catalog.object_linked")
+            _link_durably(unfinished, target, content)
+            os.fsync(folder)
         except FileExistsError:
             raise ObjectExists(key) from None
         finally:
-            with suppress(OSError):  # what stays is removed at the next start
-                unfinished.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+            os.close(folder)
         reach("catalog.object_synced")
 
     def get(self, key: str) -> bytes | None:
@@ -150,6 +148,18 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     _sync_folder(folder.parent)
+
+
+def _link_durably(unfinished: Path, target: Path, content: bytes) -> None:
+    """Give durable content its name, which is not durable yet."""
+    try:
+        _write_durably(unfinished, content)
+        reach("catalog.object_written")
+        os.link(unfinished, target)
+        reach("catalog.object_linked")
+    finally:
+        with suppress(OSError):  # what stays is removed at the next start
+            unfinished.unlink(missing_ok=True)
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -47,6 +47,8 @@ def begin_segment(
 def _discard(file: SegmentFile, disk: Disk) -> bool:
     """Remove a segment that could not be begun; return whether it is gone."""
     try:
+        if not file.path.exists():
+            return True
         disk.unlink(file.path)
         disk.sync_directory(file.path.parent)
     except OSError:

@@ -29,6 +29,8 @@ __all__ = ["SegmentFile", "SegmentWriter", "WriteFailed"]
 _IOV_MAX = 1024
 # A full disk, quota or limit may have room again; after any other failure nothing is known.
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# So may the tables of open files; that a file was not created is known.
+_NOT_CREATED = (*_PASSING, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class SegmentWriter:
         try:
             descriptor = disk.create(file.path)
         except OSError as error:
-            is_final = error.errno not in _PASSING
+            is_final = error.errno not in _NOT_CREATED
             raise WriteFailed(file.path, error, is_final=is_final) from error
         salt = os.urandom(8)
         writer = cls(file, descriptor, segment_seed(salt), 0, disk, reserve_bytes)

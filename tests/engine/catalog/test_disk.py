@@ -72,7 +72,13 @@ def test_write_that_fails_in_the_middle_refuses_one_commit(tmp_path: Path, size_
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("fsync", errno.EIO), ("fsync", errno.ENOSPC), ("link", errno.ENOSPC), ("link", errno.EIO)],
+    [
+        ("fsync", errno.EIO),
+        ("fsync", errno.ENOSPC),
+        ("link", errno.ENOSPC),
+        ("link", errno.EIO),
+        ("open", errno.EMFILE),
+    ],
 )
 def test_failure_before_the_commit_is_seen_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int
@@ -87,15 +93,14 @@ def test_failure_before_the_commit_is_seen_passes(
     assert store.update(_create) == _open(tmp_path).catalog
 
 
-@pytest.mark.parametrize(("name", "nth"), [("fsync", 2), ("open", 1)])
 def test_failed_sync_of_the_folder_stops_all_commits_until_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, nth: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = _one_commit(tmp_path)
     heard: list[int] = []
     store.subscribe(lambda catalog, _changes: heard.append(catalog.number))
     with monkeypatch.context() as patch:
-        _Refusal(patch, name, nth, errno.EIO)
+        _Refusal(patch, "fsync", 2, errno.EIO)
         with pytest.raises(DiskFailed, match="cannot write catalog/"):
             store.update(_create)
 

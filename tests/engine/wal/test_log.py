@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -288,7 +289,11 @@ def test_broken_disk_closes_the_log_to_writes_until_it_is_opened_again(
 
 @pytest.mark.parametrize(
     "fail",
-    [{"create": [FULL]}, {"write": [FULL]}, {"write": [None, FULL]}],
+    [
+        {"create": [FULL]},
+        {"write": [FULL]},
+        {"write": [None, FULL]},
+    ],
     ids=["create", "header", "checkpoint"],
 )
 def test_full_disk_at_a_rotation_is_tried_again(
@@ -307,6 +312,22 @@ def test_full_disk_at_a_rotation_is_tried_again(
     log = Log.open(tmp_path)
 
     assert (left, number) == (1, 4)
+    assert loads(log) == [1.0, 3.0]
+    log.close()
+
+
+def test_lack_of_descriptors_at_a_rotation_is_passing(tmp_path: Path) -> None:
+    log = Log.open(tmp_path, segment_bytes=1)
+    log.append([write(1.0)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(DiskFailed, match="Too many open files"):
+            log.append([write(2.0)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    log.append([write(3.0)])
     assert loads(log) == [1.0, 3.0]
     log.close()
 
