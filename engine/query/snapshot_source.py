@@ -7,7 +7,8 @@ merged with itself, which is right but dear; therefore it is looked again when m
 do not tell of the same moment.
 
 Files are kept in place while they may be read. One that was replaced before that is gone, so the
-catalog must still name all of them afterwards.
+catalog must still name all of them afterwards. And no table may have grown a column meanwhile: rows
+with different values of a new tag would be taken for one point.
 
 Threads: any; what is taken are values.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import pyarrow as pa
 
@@ -33,7 +35,7 @@ from engine.storage.files import Files
 __all__ = ["SnapshotSource"]
 
 _LOOKS = 3  # at memory and catalog until they agree
-_FilesOf = Mapping[int, tuple[ParquetFile, ...]]
+_Tables = Mapping[int, Table]
 
 
 class SnapshotSource:
@@ -94,43 +96,51 @@ class SnapshotSource:
         self, catalog: Catalog, tables: Sequence[Table]
     ) -> Iterator[Callable[[Table], TableSnapshot]]:
         """Return the rows of some tables; others seem to have none."""
-        buffered, after = self._look(tables)
-        with self._pinned(tables, after) as named:
+        ids = [table.id for table in tables]
+        while True:
+            looked, buffered = self._look(ids)
+            with self._pinned(ids) as now:
+                if all(id_ not in now or _is_same(now[id_], t) for id_, t in looked.items()):
+                    yield partial(self._shown, catalog, now, buffered)
+                    return
 
-            def rows(table: Table) -> TableSnapshot:
-                if table.id not in buffered:
-                    return TableSnapshot(table.schema.arrow)
-                return TableSnapshot(
-                    table.schema.arrow,
-                    buffered[table.id].batches,
-                    named[table.id],
-                    str(self._files.root) if self._files else "",
-                    self._oldest_ns(catalog.database_by_id(table.database_id)),
-                )
+    def _shown(
+        self, catalog: Catalog, now: _Tables, buffered: Mapping[int, Buffered], table: Table
+    ) -> TableSnapshot:
+        known = now.get(table.id)
+        if known is None:
+            return TableSnapshot(table.schema.arrow)
+        return TableSnapshot(
+            known.schema.arrow,
+            buffered[table.id].batches,
+            known.files if self._files else (),
+            str(self._files.root) if self._files else "",
+            self._oldest_ns(catalog.database_by_id(table.database_id)),
+        )
 
-            yield rows
-
-    def _look(self, tables: Sequence[Table]) -> tuple[dict[int, Buffered], Catalog]:
+    def _look(self, ids: Sequence[int]) -> tuple[_Tables, dict[int, Buffered]]:
         """Look at memory, then at the catalog, until they tell of the same moment, or nearly."""
         for _ in range(_LOOKS):
-            buffered = {t.id: self._buffer.snapshot(t.id, t.schema) for t in tables}
-            catalog = self._catalog.catalog
-            if all(_agree(catalog.table_by_id(id_), rows) for id_, rows in buffered.items()):
+            looked = _tables(ids, self._catalog.catalog)
+            buffered = {id_: self._buffer.snapshot(id_, t.schema) for id_, t in looked.items()}
+            now = _tables(ids, self._catalog.catalog)
+            if all(id_ not in now or _agree(now[id_], rows) for id_, rows in buffered.items()):
                 break
-        return buffered, catalog
+        return looked, buffered
 
     @contextmanager
-    def _pinned(self, tables: Sequence[Table], catalog: Catalog) -> Iterator[_FilesOf]:
-        """Keep the files of tables in place, those of a newer catalog when some are gone."""
+    def _pinned(self, ids: Sequence[int]) -> Iterator[_Tables]:
+        """Return tables as they are now, and keep their files in place."""
+        now = _tables(ids, self._catalog.catalog)
         if self._files is None:
-            yield {table.id: () for table in tables}
+            yield now
             return
         while True:
-            named = _files_of(tables, catalog)
-            with self._files.pin([file.path for files in named.values() for file in files]):
-                catalog = self._catalog.catalog
-                if _files_of(tables, catalog) == named:
-                    yield named
+            before = now
+            with self._files.pin([file.path for t in before.values() for file in t.files]):
+                now = _tables(ids, self._catalog.catalog)
+                if _files_of(now) == _files_of(before):
+                    yield now
                     return
 
     def _oldest_ns(self, database: Database) -> int | None:
@@ -139,10 +149,19 @@ class SnapshotSource:
         return self._clock.now_ns() - database.retention_ns
 
 
-def _agree(table: Table | None, rows: Buffered) -> bool:
-    return table is None or table.persisted_to <= rows.start
+def _agree(table: Table, rows: Buffered) -> bool:
+    return table.persisted_to <= rows.start
 
 
-def _files_of(tables: Sequence[Table], catalog: Catalog) -> _FilesOf:
-    found = {table.id: catalog.table_by_id(table.id) for table in tables}
-    return {id_: () if table is None else table.files for id_, table in found.items()}
+def _is_same(now: Table, before: Table) -> bool:
+    return now.schema == before.schema
+
+
+def _tables(ids: Sequence[int], catalog: Catalog) -> _Tables:
+    """Return tables by id, without those that are gone for good."""
+    found = ((id_, catalog.table_by_id(id_)) for id_ in ids)
+    return {id_: table for id_, table in found if table is not None}
+
+
+def _files_of(tables: _Tables) -> Mapping[int, tuple[ParquetFile, ...]]:
+    return {id_: table.files for id_, table in tables.items()}

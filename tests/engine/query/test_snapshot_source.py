@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from engine.catalog.change import AddFiles, CreateDatabase, CreateTable, TrashTable
+from engine.catalog.change import AddColumns, AddFiles, CreateDatabase, CreateTable, TrashTable
 from engine.catalog.filing import add_files, replace_files
 from engine.catalog.objects import LocalObjects
 from engine.catalog.store import CatalogStore
@@ -18,10 +18,10 @@ from engine.errors import DamagedFile
 from engine.logs import LogRing
 from engine.model.entry import Client, TableRows, WriteEntry
 from engine.model.file import ParquetFile
-from engine.model.schema import Column, ColumnType
+from engine.model.schema import Column, ColumnType, TableSchema
 from engine.query.system_tables import SystemTables
 from engine.query.tables import QueryService
-from engine.storage.buffer import HotBuffer
+from engine.storage.buffer import Buffered, HotBuffer
 from engine.storage.files import Files
 from engine.storage.parquet import new_path, write_file
 
@@ -120,6 +120,28 @@ def test_deleted_table_is_listed_and_not_queried(site: Site) -> None:
     listed = [tuple(row.values()) for row in site.queries.run("_internal", sql).to_pylist()]
 
     assert listed == [("cpu", False), ("mem-20260101T000000", True)]
+
+
+def test_tag_that_comes_while_a_query_looks_keeps_points_apart(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = site.file(CPU, 1, 5)
+    site.catalog.update(lambda _: [AddFiles(CPU, (file,), 1)])
+    site.write(CPU, 5)
+    look = site.buffer.snapshot
+
+    def write_first(table_id: int, schema: TableSchema) -> Buffered:
+        monkeypatch.undo()
+        rack = (Column("rack", ColumnType.TAG),)
+        site.catalog.update(lambda _: [AddColumns(CPU, rack)])
+        rows = site.rows(5).add_column(0, "rack", pa.array(["r"]).dictionary_encode())
+        part = TableRows(DB, CPU, rows)
+        site.buffer.append(site.buffer.end, [WriteEntry(Client(), DB, (), None, (part,))])
+        return look(table_id, schema)
+
+    monkeypatch.setattr(site.buffer, "snapshot", write_first)
+
+    assert site.count() == 2
 
 
 @pytest.mark.timeout(30)
