@@ -6,6 +6,9 @@ A crash before the commit leaves new files unnamed, after it old ones; the next 
 When the table has lost one of them meanwhile, to retention or to deletion, the work was for
 nothing; likewise when the server stops between two slices.
 
+A commit that fails is tried again with the same files: it is not known whether the catalog names
+them after a restart, and writing others each time would fill the disk.
+
 A damaged file is reported once and left alone, as is what cannot be merged without it: what is
 wrong there is for a backup. So are files with more rows of one time than memory should hold.
 
@@ -17,6 +20,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from engine.catalog.filing import replace_files
 from engine.catalog.state import Catalog, Table
@@ -36,6 +40,15 @@ from engine.upkeep.writing import Kept, give_back_memory, oldest_kept_ns
 __all__ = ["Compactor"]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Swap:
+    """Files of a table that wait for the commit which puts them in the place of others."""
+
+    table: Table
+    removed: tuple[str, ...]
+    added: tuple[ParquetFile, ...]
 
 
 class Compactor(Service):
@@ -66,6 +79,7 @@ class Compactor(Service):
         self._wanted = threading.Event()
         # By table, the files for which there was nothing to do.
         self._settled: dict[int, tuple[ParquetFile, ...]] = {}
+        self._pending: _Swap | None = None
         self._barred: set[str] = set()  # paths of files that are left alone
 
     def wake(self) -> None:
@@ -92,6 +106,9 @@ class Compactor(Service):
         Raises:
             EngineError: the disk or the catalog refused; nothing has changed.
         """
+        if self._pending is not None:
+            self._commit(self._pending)
+            return True
         catalog = self._catalog.catalog
         for table in self._unsettled(catalog):
             max_rows = rows_limit(len(table.schema.columns) + 1)
@@ -136,18 +153,22 @@ class Compactor(Service):
             except MergeStopped:
                 return
         reach("compact.files_written")
+        self._pending = _Swap(table, tuple(paths), tuple(added))
+        self._commit(self._pending)
+
+    def _commit(self, swap: _Swap) -> None:
+        table = swap.table
         with self._quiet.hold():
-            # A failed commit may be there after a restart, so its files stay until the next sweep.
-            after = self._catalog.update(replace_files(table.id, paths, added))
+            after = self._catalog.update(replace_files(table.id, swap.removed, swap.added))
             reach("compact.catalog_committed")
+        self._pending = None
         named = _named(after, table.id)
-        self._files.discard({*paths, *(file.path for file in added)} - named)
+        self._files.discard({*swap.removed, *(file.path for file in swap.added)} - named)
         reach("compact.files_discarded")
         give_back_memory()
-        log.info(
-            "files compacted",
-            extra={"table": table.name, "files": len(paths), "rows": sum(f.rows for f in added)},
-        )
+        rows = sum(file.rows for file in swap.added)
+        facts = {"table": table.name, "files": len(swap.removed), "rows": rows}
+        log.info("files compacted", extra=facts)
 
     def _check(self) -> None:
         if self.is_stopping:

@@ -176,6 +176,30 @@ def test_what_a_kill_leaves_is_swept_and_nothing_has_changed(
     assert again.points() == before
 
 
+def test_a_commit_that_fails_is_tried_again_with_the_same_files(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.create("cpu")
+    for n in range(4):
+        persist(site, n, n + 1)
+    before, old = site.points(), site.paths_on_disk()
+
+    def refuse(_decide: object) -> None:
+        raise DiskFailed("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.catalog, "update", refuse)
+        for _ in range(3):
+            with pytest.raises(DiskFailed):
+                site.compactor.compact_one()
+    written = site.paths_on_disk() - old
+
+    assert len(written) == 1
+    assert site.compactor.compact_one()
+    assert site.paths_on_disk() == written == {file.path for file in site.table().files}
+    assert site.points() == before
+
+
 def test_the_service_compacts_when_it_is_woken(site: Site) -> None:
     site.create("cpu")
     site.compactor.start()
