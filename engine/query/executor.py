@@ -67,7 +67,7 @@ def execute(
     bound = {name: _scalar(name, value) for name, value in params.items()}
     try:
         result = _run(_planned(snapshot, sql, bound, limits, reader), limits)
-    except QueryExecutionFailed:
+    except (QueryExecutionFailed, QueryRejected):
         reader.check()
         raise
     except BaseException as error:

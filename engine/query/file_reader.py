@@ -58,13 +58,13 @@ class FileReader:
         return len(self._read)
 
     def check(self) -> None:
-        """Look whether the files that were read are still there, after something has failed.
+        """Look whether the files that were read are what was written, after something has failed.
 
         Raises:
             DamagedFile: one is not.
         """
         for (root, _), file in self._read.items():
-            self._shelf.check(root, file)
+            self._shelf.check_again(root, file)
 
     def frame(self, context: SessionContext, table: TableSnapshot, scan: Scan) -> DataFrame:
         """Return the rows of a table with files as a frame of a session.

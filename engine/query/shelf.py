@@ -24,6 +24,7 @@ __all__ = ["MergeKey", "Shelf"]
 
 MergeKey = tuple[str, tuple[str, ...], int, int, tuple[str, ...]]
 _MAX_PATHS = 200_000
+_ARRAY_BYTES = 800  # measured: what an Arrow array takes beside its values
 
 
 class Shelf:
@@ -62,6 +63,16 @@ class Shelf:
                 self._checked.clear()
             self._checked.add(path)
 
+    def check_again(self, root: str, file: ParquetFile) -> None:
+        """Look at a file as if for the first time.
+
+        Raises:
+            DamagedFile: it is not what was written, or not any more.
+        """
+        with self._lock:
+            self._checked.discard(Path(root, file.path))
+        self.check(root, file)
+
     def merged(self, key: MergeKey) -> pa.RecordBatch | None:
         """Return what was kept under a key."""
         with self._lock:
@@ -73,12 +84,12 @@ class Shelf:
         """Keep merged rows of files as long as there is room."""
         with self._lock:
             before = self._merged.pop(key, None)
-            self._bytes -= before.nbytes if before is not None else 0
+            self._bytes -= _memory_bytes(before) if before is not None else 0
             self._merged[key] = rows
-            self._bytes += rows.nbytes
+            self._bytes += _memory_bytes(rows)
             while self._bytes > self._max_bytes:
                 _, oldest = self._merged.popitem(last=False)
-                self._bytes -= oldest.nbytes
+                self._bytes -= _memory_bytes(oldest)
 
     def _check_size(self, path: Path, file: ParquetFile) -> None:
         try:
@@ -87,3 +98,8 @@ class Shelf:
             raise DamagedFile(file.path, f"cannot be read ({error.strerror})") from error
         if size_bytes != file.size_bytes:
             raise DamagedFile(file.path, "is damaged")
+
+
+def _memory_bytes(rows: pa.RecordBatch) -> int:
+    """Return roughly what rows take with their key; of few rows most is beside the values."""
+    return int(rows.nbytes) + _ARRAY_BYTES * (1 + int(rows.num_columns))

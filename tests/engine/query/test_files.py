@@ -225,6 +225,19 @@ def test_damaged_file_is_named_and_never_counts_as_empty(
     assert run(table, "SELECT count(*) FROM cp").num_rows == 1
 
 
+@pytest.mark.parametrize("offset", [4, -20])
+def test_file_that_is_damaged_after_it_was_checked_is_named(offset: int, tmp_path: Path) -> None:
+    table, shelf = table_of(tmp_path, [FIRST], []), Shelf()
+    run(table, "SELECT * FROM cpu", reader=FileReader(shelf, 2**20))
+    path = tmp_path / table.files[0].path
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 255
+    path.write_bytes(content)
+
+    with pytest.raises(DamagedFile, match="is damaged"):
+        run(table, "SELECT * FROM cpu", reader=FileReader(shelf, 2**20))
+
+
 @pytest.mark.parametrize(
     "sql", ["SELECT note FROM cpu", "SELECT count(note) FROM cpu WHERE note > 'y'"]
 )
