@@ -30,6 +30,7 @@ from engine.model.schema import TIME, Column, ColumnType
 
 __all__ = ["ConfigureEndpoints"]
 
+_MAX_RETENTION_NS = 2**64 - 1  # what system tables can show
 _FIELD_TYPES = {
     "utf8": ColumnType.STRING,
     "int64": ColumnType.INTEGER,
@@ -141,9 +142,12 @@ def _retention_ns(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return parse_duration_ns(text)
+        retention_ns = parse_duration_ns(text)
     except InvalidParameter as error:
         raise InvalidParameter(f"Cannot parse the given human time: {error}") from error
+    if retention_ns > _MAX_RETENTION_NS:
+        raise InvalidParameter(f"Cannot parse the given human time: {text!r} is too long")
+    return retention_ns
 
 
 def _columns(fields: JsonFields) -> tuple[Column, ...]:

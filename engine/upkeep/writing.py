@@ -27,6 +27,7 @@ from engine.upkeep.planning import file_bounds, rows_limit
 __all__ = ["Kept", "give_back_memory", "oldest_kept_ns", "write_one", "write_rows"]
 
 _DAY_NS = 86_400 * 10**9
+_MIN_NS = -(2**63)
 _MAX_DAYS = 32
 _ROWS_A_DAY = 50_000  # smaller files are not worth a cut at midnight
 
@@ -47,7 +48,7 @@ class Kept:
 def oldest_kept_ns(catalog: Catalog, table: Table, now_ns: int) -> int | None:
     """Return the time before which a table's rows are past their retention, or None."""
     retention_ns = catalog.database_by_id(table.database_id).retention_ns
-    return None if retention_ns is None else now_ns - retention_ns
+    return None if retention_ns is None else max(_MIN_NS, now_ns - retention_ns)
 
 
 def write_rows(

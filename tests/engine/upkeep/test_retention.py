@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -149,3 +150,14 @@ def test_the_service_removes_what_is_deleted_at_once(site: Site) -> None:
     finally:
         assert retention.stop()
     assert site.paths_on_disk() == set()
+
+
+def test_retention_longer_than_time_itself_keeps_all_rows(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.create("cpu", retention_ns=2**64 - 1)
+    site.write([{"time": time_ns, "host": "a", "usage": 1.0} for time_ns in (-(2**63), 2**63 - 1)])
+
+    site.persister.persist_all()
+    site.retention.check()
+
+    assert len(site.points()) == 2
