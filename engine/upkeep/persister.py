@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 _STEP_BYTES = 2**20  # of growth, before it is worth to look again
 _LONGEST_STEP_BYTES = 16 * 2**20  # of growth; small rows take far more in the log than in memory
+_LONGEST_WAIT_S = 86_400.0  # a lock cannot wait for centuries
 _LOG_PARTS = 2  # how many times `persist_total_bytes` the log may be that a start has to read
 _TAKEN_PARTS = 2  # how many times `persist_bytes` are taken from a table at once
 
@@ -178,7 +179,8 @@ class Persister(Service):
         if not loads:
             return None
         oldest_s = min(load.oldest_s for load in loads)
-        return max(0.0, oldest_s + self._config.persist_age_s - self._clock.monotonic_s())
+        wait_s = oldest_s + self._config.persist_age_s - self._clock.monotonic_s()
+        return min(max(0.0, wait_s), _LONGEST_WAIT_S)
 
     def _sleep(self, wait_s: float | None) -> None:
         with self._condition:

@@ -32,6 +32,8 @@ __all__ = ["Retention"]
 
 log = logging.getLogger(__name__)
 
+_LONGEST_WAIT_S = 86_400.0  # a lock cannot wait for centuries
+
 
 class Retention(Service):
     """See the module for the plan and the threads.
@@ -119,10 +121,11 @@ class Retention(Service):
         due_ns = min(
             (t.hard_delete_ns for t in trash if t.hard_delete_ns is not None), default=None
         )
+        wait_s = min(self._interval_s, _LONGEST_WAIT_S)
         if due_ns is None:
-            return self._interval_s
+            return wait_s
         until_s = (due_ns - self._clock.now_ns()) / 1e9
-        return min(self._interval_s, max(until_s, 0.001))
+        return min(wait_s, max(until_s, 0.001))
 
 
 def _expired(catalog: Catalog, now_ns: int) -> Sequence[Change]:

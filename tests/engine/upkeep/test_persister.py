@@ -237,6 +237,17 @@ def test_the_service_persists_when_it_is_told_and_when_rows_are_old(tmp_path: Pa
     assert site.buffer.tables() == ()
 
 
+def test_no_wait_is_longer_than_a_lock_can_wait(tmp_path: Path) -> None:
+    site = Site(tmp_path, StorageConfig(persist_age_s=1e12))
+    site.create("cpu")
+    site.write([row(1)])
+
+    wait_s = site.persister._wait_s()  # noqa: SLF001
+
+    assert wait_s is not None
+    assert 0 < wait_s < threading.TIMEOUT_MAX
+
+
 def test_the_service_logs_a_full_disk_once_and_stops_at_once(
     site: Site, failing: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
