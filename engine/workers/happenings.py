@@ -17,6 +17,7 @@ __all__ = [
     "Happening",
     "PauseOver",
     "Ran",
+    "ReadFailed",
     "StartFailed",
     "Started",
     "Unwanted",
@@ -64,6 +65,13 @@ class Displaced:
 @dataclass(frozen=True, slots=True)
 class WorkArrived:
     """An event is in hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailed:
+    """The next event could not be had, as when the disk does not give what was written."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,7 @@ Happening = (
     | WorkerLost
     | Displaced
     | WorkArrived
+    | ReadFailed
     | CodeChanged
     | Ran
     | Committed

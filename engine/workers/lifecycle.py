@@ -45,6 +45,7 @@ from engine.workers.moves import (
     Phase,
     Policy,
     Ran,
+    ReadFailed,
     RecordError,
     RefuseWaiting,
     RunEvent,
@@ -93,7 +94,7 @@ def step(state: State, happening: Happening, policy: Policy) -> Step:  # noqa: C
             return _failed(state, Failed(reason, "", code), reason, policy)
         case CommitFailed(reason) if policy.is_request:
             return _failed(state, Failed(reason, ""), reason, policy)
-        case CommitFailed(reason):
+        case CommitFailed(reason) | ReadFailed(reason):
             return _let_down(state, reason)
         case Disabled():
             return Step(replace(state, phase=Phase.ENDED), (), End())
@@ -195,7 +196,7 @@ def _failed(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
 
 
 def _let_down(state: State, text: str) -> Step:
-    """Run the event again whatever the policy: the engine failed, and may be well again soon."""
+    """Try again whatever the policy: the engine failed, and may be well again soon."""
     faults = state.faults + 1
     pausing = replace(state, phase=Phase.PAUSING, faults=faults)
     return Step(pausing, (RecordError(text),), Pause(faults + 1))

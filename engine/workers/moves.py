@@ -21,6 +21,7 @@ from engine.workers.happenings import (
     Happening,
     PauseOver,
     Ran,
+    ReadFailed,
     Started,
     StartFailed,
     Unwanted,
@@ -52,6 +53,7 @@ __all__ = [
     "Phase",
     "Policy",
     "Ran",
+    "ReadFailed",
     "RecordError",
     "RefuseWaiting",
     "RunEvent",
@@ -179,7 +181,7 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class AwaitWork:
-    """Wait for an event; answers WorkArrived, CodeChanged, WorkerLost or Unwanted."""
+    """Wait for an event; answers WorkArrived, ReadFailed, CodeChanged, WorkerLost or Unwanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,10 @@ class Runner:
             self._end.nudge.clear()
             if self._end.is_stopping():
                 return moves.Unwanted()
-            self._work = self._inbox.take()
+            try:
+                self._work = self._inbox.take()
+            except EngineError as error:
+                return moves.ReadFailed(f"the next event could not be read: {error}")
             if self._work is not None:
                 reach("run.event_taken")
                 return moves.WorkArrived()

@@ -296,3 +296,15 @@ def test_an_event_runs_only_in_a_worker_that_is_up(
         if isinstance(after.action, moves.RunEvent):
             assert state.has_worker
             assert state.has_event
+
+
+def test_an_event_that_cannot_be_read_is_waited_for() -> None:
+    state = moves.State(moves.Phase.READY, has_worker=True)
+
+    for _ in range(3):
+        failed = step(state, moves.ReadFailed("the disk is ill"), policy())
+        assert recorded(failed) == ["the disk is ill"]
+        assert isinstance(failed.action, moves.Pause)
+        going_on = step(failed.state, moves.PauseOver(), policy())
+        assert going_on.action == moves.AwaitWork()
+        state = going_on.state
