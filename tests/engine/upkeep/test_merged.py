@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.storage.parquet import read_file
@@ -26,7 +26,19 @@ rows = st.lists(
 steps = st.lists(st.one_of(rows, st.sampled_from(["persist", "compact", "restart"])), max_size=40)
 
 
-@settings(deadline=None, max_examples=15)
+@pytest.fixture(params=[10**6, 6])
+def _max_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many rows a file that is made from others has; with few, it takes several slices."""
+    for module in ("compactor", "merging"):
+        monkeypatch.setattr(f"engine.upkeep.{module}.rows_limit", lambda _columns: request.param)
+
+
+@pytest.mark.usefixtures("_max_rows")
+@settings(
+    deadline=None,
+    max_examples=15,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(steps)
 def test_reads_give_the_last_value_of_each_field(
     tmp_path_factory: pytest.TempPathFactory, plan: list[list[Row] | str]

@@ -144,14 +144,15 @@ def test_sets_over_the_same_time_are_put_together_in_each_part_of_it_later() -> 
     assert written < 3 * 24 * 200
 
 
-def test_a_chain_of_slight_overlaps_does_not_keep_what_lies_over_it() -> None:
+@pytest.mark.parametrize(("end", "step"), [(32_000, 300), (6000, 50)])
+def test_a_chain_of_slight_overlaps_does_not_keep_what_lies_over_it(end: int, step: int) -> None:
     files: _Files = {}
     for order in range(1, 31):
         rows = dict.fromkeys(range(1000 * order, 1000 * order + 1050, 10), f"{order}")
         files[_written(f"p{order}", order, rows)] = rows
     assert next_group(list(files), 105) == ()
     for order in range(31, 41):
-        rows = dict.fromkeys(range(1000 + order, 32_000, 300), f"{order}")
+        rows = dict.fromkeys(range(1000 + order, end, step), f"{order}")
         files[_written(f"p{order}", order, rows)] = rows
     expected, before, steps = _merged(files), _contested(files), 0
 
