@@ -98,14 +98,20 @@ class FileReader:
         self, context: SessionContext, table: TableSnapshot, contest: Contest, wanted: TimeRange
     ) -> list[pa.RecordBatch]:
         names = tuple(table.schema.names)
+        part = replace(contest, times=contest.times & wanted)
         if contest.has_memory or contest.rows > _KEPT_ROWS:
-            return self._merge(context, table, replace(contest, times=contest.times & wanted))
+            return self._merge(context, table, part)
         times, paths = contest.times, tuple(file.path for file in contest.files)
         key = (table.root, paths, times.low_ns, times.high_ns, names)
         kept = self._shelf.merged(key)
         if kept is not None:
             return [kept] if kept.num_rows else []
-        parts = self._merge(context, table, contest)
+        left_bytes = self._left_bytes
+        try:
+            parts = self._merge(context, table, contest)
+        except QueryTooLarge:
+            self._left_bytes = left_bytes  # that was more than is asked for
+            return self._merge(context, table, part)
         self._shelf.keep(key, _one(parts, table.schema))
         return parts
 

@@ -290,6 +290,15 @@ def test_columns_that_are_not_read_are_not_merged(tmp_path: Path) -> None:
         run(table, "SELECT max(note) FROM cpu", limits=limits)
 
 
+def test_one_point_among_too_many_contested_rows_is_read(tmp_path: Path) -> None:
+    files = [[row(n, note="x" * 10_000) for n in range(start, 9)] for start in range(2)]
+    table, limits = table_of(tmp_path, files, []), Limits(max_merged_bytes=30_000)
+
+    found = run(table, timed("SELECT max(note) AS n FROM cpu WHERE time = 4"), limits=limits)
+
+    assert found.to_pylist() == [{"n": "x" * 10_000}]
+
+
 def test_merged_rows_of_files_are_kept_for_the_next_query(tmp_path: Path) -> None:
     shelf = Shelf()
     table = table_of(tmp_path, [FIRST, SECOND], [])
