@@ -75,7 +75,8 @@ def changes_of(catalog: Catalog) -> Iterator[Change]:
     """Yield changes that make the objects of a catalog out of an empty one.
 
     First what creates something, ids ascending, under the names that it has now, be it in the
-    trash; then the files; then the trash, tables before the databases that held them.
+    trash; then the period of the internal database, which nothing creates; then the files; then
+    the trash, tables before the databases that held them.
     """
     trashed = catalog.trash.values()
     databases = [*catalog.databases.values()]
@@ -83,6 +84,9 @@ def changes_of(catalog: Catalog) -> Iterator[Change]:
     tables = [table for database in databases for table in database.tables.values()]
     tables += [t.object for t in trashed if isinstance(t.object, Table)]
     yield from sorted(_creations(databases, tables, catalog.triggers.values()), key=_created_id)
+    internal = catalog.database_by_id(INTERNAL_DATABASE_ID)
+    if internal.retention_ns is not None:
+        yield SetRetention(internal.id, internal.retention_ns)
     for table in tables:
         if table.files or table.persisted_to:
             yield AddFiles(table.id, table.files, table.persisted_to)

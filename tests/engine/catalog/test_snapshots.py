@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.catalog.change import AddFiles, Change, CreateDatabase, CreateTable, SetPersisted
+from engine.catalog.change import (
+    AddFiles,
+    Change,
+    CreateDatabase,
+    CreateTable,
+    SetPersisted,
+    SetRetention,
+)
 from engine.catalog.objects import LocalObjects
 from engine.catalog.snapshots import SNAPSHOT_INTERVAL, Snapshots
 from engine.catalog.state import Catalog
@@ -209,7 +216,9 @@ def test_idle_service_stops(tmp_path: Path) -> None:
     assert _numbers(tmp_path, "catalog-snapshots") == [0]
 
 
-def test_snapshot_holds_files_and_marks(tmp_path: Path) -> None:
+def test_snapshot_holds_files_marks_and_the_period_of_the_internal_database(
+    tmp_path: Path,
+) -> None:
     kept = _Kept(LocalObjects(tmp_path))
     file = ParquetFile("parquet/1/2/a.parquet", 1, 2, 3, -4, 5, 6)
     kept.store.update(
@@ -218,6 +227,7 @@ def test_snapshot_holds_files_and_marks(tmp_path: Path) -> None:
             CreateTable(2, 1, "cpu", ()),
             AddFiles(2, (file,), 9),
             SetPersisted(8),
+            SetRetention(0, 5),
         ]
     )
     kept.snapshots.catch_up()
