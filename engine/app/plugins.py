@@ -13,6 +13,7 @@ import zmq
 from engine.app.durable import DurableState
 from engine.cache import GlobalCache
 from engine.catalog.commands import disable_trigger
+from engine.catalog.state import Catalog
 from engine.clock import SystemClock
 from engine.config import Config
 from engine.errors import UserError
@@ -21,7 +22,7 @@ from engine.ingest.history import RunHistory
 from engine.ingest.internal import DEAD_LETTERS, RUNS
 from engine.ingest.transaction import PluginWriter
 from engine.logs import LogRing
-from engine.model.entry import Run, RunEntry, Ticks
+from engine.model.entry import CheckpointEntry, Run, RunEntry, Ticks
 from engine.model.lag import Lag
 from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger
 from engine.plugins.fetch import Repository
@@ -41,6 +42,7 @@ from engine.triggers.letters import DeadLetters
 from engine.triggers.requests import RequestRouter
 from engine.triggers.scheduler import Scheduler
 from engine.triggers.sources import PluginSources
+from engine.upkeep.recovery import phase
 from engine.workers.assembly import Site
 from engine.workers.assignment import Shared
 from engine.workers.bookmarks import bookmarks, count_backlog
@@ -154,11 +156,7 @@ class PluginServices:
     def start(self) -> None:
         """Start every enabled trigger after its own position, then the sources of events."""
         catalog = self._state.catalog.catalog
-        progress = self._state.log.checkpoint()
-        known = {*progress.positions, *progress.ticks, *progress.open_events}
-        for trigger_id in known - catalog.triggers.keys():
-            self._state.log.forget(trigger_id)  # deleted right before the last end
-        count_backlog(self._state.arrivals, self._state.log, catalog.triggers.values(), progress)
+        progress = self._found_progress(catalog)
         self._closing.callback(self.dry_runs.stop)
         self.history.start()
         self._closing.callback(self.history.stop)
@@ -175,6 +173,19 @@ class PluginServices:
         for trigger in catalog.triggers.values():
             if not trigger.disabled and isinstance(trigger.spec, CronSpec | EverySpec):
                 self.scheduler.add(trigger.id, trigger.spec)
+
+    def _found_progress(self, catalog: Catalog) -> CheckpointEntry:
+        """Return where triggers left off, and count what waits for them."""
+        state = self._state
+        with phase("triggers go on") as facts:
+            progress = state.log.checkpoint()
+            known = {*progress.positions, *progress.ticks, *progress.open_events}
+            for trigger_id in known - catalog.triggers.keys():
+                state.log.forget(trigger_id)  # deleted right before the last end
+            count_backlog(state.arrivals, state.log, catalog.triggers.values(), progress)
+            facts["triggers"] = len(catalog.triggers)
+            facts["events_to_repeat"] = sum(map(len, progress.open_events.values()))
+        return progress
 
     def _phases(self) -> dict[int, str]:
         return {s.trigger.id: s.phase.value for s in self.registry.supervisors()}

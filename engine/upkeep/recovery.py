@@ -34,7 +34,7 @@ from engine.storage.files import Files
 from engine.upkeep.tables import tables_of
 from engine.wal.log import Log
 
-__all__ = ["Recovered", "recover"]
+__all__ = ["Recovered", "phase", "recover"]
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def recover(root: Path, config: WalConfig) -> Recovered:
     opened: list[tuple[LocalObjects, CatalogStore]] = []
 
     def open_catalog() -> int:
-        with _phase("catalog opened") as facts:
+        with phase("catalog opened") as facts:
             objects = LocalObjects(root)
             catalog = CatalogStore.open(objects)
             facts["commit"] = catalog.catalog.number
@@ -82,14 +82,14 @@ def recover(root: Path, config: WalConfig) -> Recovered:
         opened.append((objects, catalog))
         return catalog.catalog.persisted_to
 
-    with _phase("log opened") as facts:
+    with phase("log opened") as facts:
         wal = Log.open(root / "wal", segment_bytes=config.segment_bytes, checked_from=open_catalog)
         facts["end"] = wal.next_sequence
     try:
         objects, catalog = opened[0]
         _fit(catalog.catalog, wal)
         files = Files(root)
-        with _phase("files swept") as facts:
+        with phase("files swept") as facts:
             known = {file.path for t in tables_of(catalog.catalog) for file in t.files}
             facts["files"], facts["removed"] = len(known), files.sweep(known)
         return Recovered(objects, catalog, files, wal, _replayed(catalog.catalog, wal))
@@ -127,7 +127,7 @@ def _replayed(catalog: Catalog, wal: Log) -> HotBuffer:
     for table in tables_of(catalog):
         buffer.start_at(table.database_id, table.id, table.persisted_to)
         known.add(table.id)
-    with _phase("log replayed") as facts:
+    with phase("log replayed") as facts:
         facts["start"] = catalog.persisted_to
         for read in wal.read(catalog.persisted_to):
             buffer.append(read.first, read.entries)
@@ -142,7 +142,8 @@ def _replayed(catalog: Catalog, wal: Log) -> HotBuffer:
 
 
 @contextmanager
-def _phase(event: str) -> Iterator[dict[str, object]]:
+def phase(event: str) -> Iterator[dict[str, object]]:
+    """Log a step of a start when it is done, with the facts that it has put together."""
     facts: dict[str, object] = {}
     start_s = time.monotonic()
     yield facts
