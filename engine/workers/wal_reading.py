@@ -14,8 +14,11 @@ from engine.model.lag import MERGE_FACTOR, Lag, OnLag
 from engine.model.trigger import TableSpec, Trigger
 from engine.storage.arrivals import Arrivals, Count
 from engine.workers.wal_inbox import LogSlice, Skip, table_batches
+from worker.wire import LIMITS
 
 __all__ = ["TriggerReading"]
+
+_MAX_MERGED_BYTES = LIMITS.message_bytes * 3 // 4  # an event is one message
 
 
 class TriggerReading:
@@ -38,13 +41,16 @@ class TriggerReading:
 
     def next(self, position: int, until: int | None) -> LogSlice:
         """Return rows of the entries from a position on, as many as one event holds."""
-        factor = MERGE_FACTOR if self._may_merge(position) else 1
+        max_rows, max_bytes = self._config.max_event_rows, self._config.max_event_bytes
+        if self._may_merge(position):
+            max_rows *= MERGE_FACTOR
+            max_bytes = max(max_bytes, min(max_bytes * MERGE_FACTOR, _MAX_MERGED_BYTES))
         found = self._backlog.read(
             position,
             self._trigger.database_id,
             self._table_ids(),
-            self._config.max_event_rows * factor,
-            self._config.max_event_bytes * factor,
+            max_rows,
+            max_bytes,
             until,
         )
         return self._slice(found)
