@@ -87,6 +87,8 @@ class RunContext:
         answer: where an answer goes that comes in parts; None when nobody waits for one.
         ordinal: of the next synchronous write.
         was_let_down: whether a call could not be answered by our fault.
+        unwritten: ordinals of synchronous writes that failed; one that is tried again keeps its
+            own, so that a repeated run in which it succeeds at once does not write it twice.
     """
 
     who: RunIdentity
@@ -94,20 +96,25 @@ class RunContext:
     answer: AnswerSink | None = None
     ordinal: int = field(default=0)
     was_let_down: bool = field(default=False)
+    unwritten: dict[BufferedLines, int] = field(default_factory=dict)
 
     def note(self, error: BaseException) -> None:
         """Note why a call fails: a full disk or queue is nothing that the plugin can help."""
         if isinstance(error, EngineFault) and error.http_status == _UNAVAILABLE:
             self.was_let_down = True
 
-    def next_key(self) -> IdempotenceKey | None:
-        """Return the key of the next synchronous write."""
+    def next_key(self, lines: BufferedLines) -> IdempotenceKey | None:
+        """Return the key of a synchronous write: the next one, unless it is tried again."""
         if self.event_range is None:
             return None
-        start, end = self.event_range
-        key = IdempotenceKey(self.who.run.trigger_id, start, end, self.ordinal)
-        self.ordinal += 1
-        return key
+        ordinal = self.unwritten.pop(lines, self.ordinal)
+        self.ordinal = max(self.ordinal, ordinal + 1)
+        return IdempotenceKey(self.who.run.trigger_id, *self.event_range, ordinal)
+
+    def note_unwritten(self, lines: BufferedLines, key: IdempotenceKey | None) -> None:
+        """Note that a synchronous write has failed, and that the plugin is told so."""
+        if key is not None:
+            self.unwritten[lines] = key.ordinal
 
 
 class Callbacks:
@@ -164,9 +171,20 @@ class Callbacks:
 
     def _write(self, call: WriteCall, run: RunContext) -> Future[Reply]:
         lines = BufferedLines(call.database, call.lines)
-        durable = self._writer.write_now(run.who, lines, run.next_key())
+        key = run.next_key(lines)
+        try:
+            durable = self._writer.write_now(run.who, lines, key)
+        except EngineError:
+            run.note_unwritten(lines, key)
+            raise
         if call.no_sync:
             return _answered(DoneReply())
+
+        def note(done: Future[int]) -> None:
+            if done.exception() is not None:
+                run.note_unwritten(lines, key)
+
+        durable.add_done_callback(note)  # before the answer's, so that it is known by then
         return _follow(durable, run, lambda _: DoneReply(), str)
 
 
