@@ -121,7 +121,7 @@ class PluginServices:
                     lambda: state.committer.end,
                 ),
                 arrivals=state.arrivals,
-                commit=state.writer.commit,
+                commit=state.committer.submit,  # progress without rows, also when memory is full
             )
         )
         self.packages = Installer(
