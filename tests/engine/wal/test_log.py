@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.clock import ManualClock
-from engine.errors import CorruptLog, DiskFailed, LogDropped, LogInUse
+from engine.errors import DiskFailed, LogInUse
 from engine.model.entry import CheckpointEntry, Entry, IdempotenceKey, Position
 from engine.wal.log import Log
 from tests.engine.wal.samples import (
-    FaultyDisk,
     filled,
     loads,
     plain,
@@ -29,8 +26,6 @@ from tests.engine.wal.samples import (
 from tests.engine.wal.strategies import changes
 
 EMPTY = CheckpointEntry({}, {}, {}, ())
-FULL = OSError(errno.ENOSPC, "No space left on device")
-BROKEN = OSError(errno.EIO, "Input/output error")
 
 
 def test_new_log_begins_with_a_checkpoint(tmp_path: Path) -> None:
@@ -123,81 +118,12 @@ def test_only_whole_segments_below_the_sequence_are_dropped(tmp_path: Path) -> N
     log.close()
 
 
-def test_segment_that_cannot_be_removed_is_not_left_behind_by_the_next_drop(tmp_path: Path) -> None:
-    filled(tmp_path, [[1.0], [2.0], [3.0]], segment_bytes=1)  # entries 2, 4 and 6
-    disk = FaultyDisk()
-    log = Log.open(tmp_path, disk=disk)
-    disk.fail["unlink"] = [OSError(errno.EIO, "Input/output error")]
-
-    with pytest.raises(DiskFailed, match="cannot remove old segments"):
-        log.drop_before(4)
-    assert log.first_sequence == 1
-    assert log.drop_before(6) == 2
-    log.close()
-    log = Log.open(tmp_path)
-    assert loads(log) == [3.0]
-    log.close()
-
-
-def test_segment_that_is_gone_already_is_dropped(tmp_path: Path) -> None:
-    filled(tmp_path, [[1.0], [2.0], [3.0]], segment_bytes=1)
-    log = Log.open(tmp_path)
-    segments(tmp_path)[0].unlink()
-
-    assert log.drop_before(6) == 2
-    assert loads(log) == [3.0]
-    log.close()
-
-
 def test_last_segment_is_never_dropped(tmp_path: Path) -> None:
     filled(tmp_path, [[1.0]])
     log = Log.open(tmp_path)
 
     assert log.drop_before(1_000) == 0
     assert loads(log) == [1.0]
-    log.close()
-
-
-def test_replay_begins_with_the_record_that_holds_the_start(tmp_path: Path) -> None:
-    filled(tmp_path, [[1.0], [2.0, 3.0], [4.0]], segment_bytes=1)  # entries 2, 4-5 and 7
-    log = Log.open(tmp_path)
-
-    assert [sequence for sequence, _ in replayed(log, 5)] == [4, 5, 6, 7]
-    assert replayed(log, 8) == []
-    log.close()
-
-
-def test_replay_of_a_dropped_segment_is_named(tmp_path: Path) -> None:
-    filled(tmp_path, [[1.0], [2.0]], segment_bytes=1)
-    log = Log.open(tmp_path)
-    records = log.read(1)
-
-    log.drop_before(log.next_sequence)
-
-    with pytest.raises(LogDropped, match="below 3 are no longer kept"):
-        next(records)
-    log.close()
-
-
-def test_replay_names_damage_that_came_after_opening(tmp_path: Path) -> None:
-    filled(tmp_path, [[1.0]])
-    log = Log.open(tmp_path)
-    path = segments(tmp_path)[0]
-    path.write_bytes(path.read_bytes()[:-8])
-
-    with pytest.raises(CorruptLog, match="entry 2 is missing"):
-        replayed(log)
-    log.close()
-
-
-def test_replay_sees_what_was_durable_and_not_what_follows(tmp_path: Path) -> None:
-    log = Log.open(tmp_path)
-    log.append([write(1.0)])
-    records = log.read(1)
-
-    log.append([write(2.0)])
-
-    assert [read.first for read in records] == [1, 2]
     log.close()
 
 
@@ -236,144 +162,12 @@ def test_second_process_is_kept_out(tmp_path: Path) -> None:
     Log.open(tmp_path).close()
 
 
-def test_directory_that_cannot_be_made_is_a_disk_failure(tmp_path: Path) -> None:
-    (tmp_path / "wal").write_text("a file")
-
-    with pytest.raises(DiskFailed, match="cannot open the write-ahead log"):
-        Log.open(tmp_path / "wal")
-
-
 def test_closed_log_takes_nothing(tmp_path: Path) -> None:
     log = Log.open(tmp_path)
     log.close()
 
     with pytest.raises(DiskFailed, match="is closed"):
         log.append([write()])
-
-
-def test_full_disk_is_reported_and_the_next_append_goes_on(tmp_path: Path) -> None:
-    disk = FaultyDisk()
-    log = Log.open(tmp_path, disk=disk)
-    disk.fail = {"write": [FULL]}
-
-    with pytest.raises(DiskFailed, match="free some space and write again"):
-        log.append([write(1.0)])
-    number = log.append([write(2.0)])
-
-    assert not log.is_failed
-    assert (number, loads(log)) == (2, [2.0])
-    log.close()
-
-
-@pytest.mark.parametrize("call", ["write", "sync"])
-def test_broken_disk_closes_the_log_to_writes_until_it_is_opened_again(
-    tmp_path: Path, call: str
-) -> None:
-    disk = FaultyDisk()
-    log = Log.open(tmp_path, disk=disk)
-    log.append([write(1.0)])
-    disk.fail = {call: [BROKEN]}
-
-    for _ in range(2):
-        with pytest.raises(DiskFailed, match="check the disk and restart"):
-            log.append([write(2.0)])
-
-    assert log.is_failed
-    assert loads(log) == [1.0]
-    log.close()
-    log = Log.open(tmp_path)
-    log.append([write(3.0)])
-    assert loads(log) == [1.0, 3.0]
-    log.close()
-
-
-@pytest.mark.parametrize(
-    "fail",
-    [
-        {"create": [FULL]},
-        {"write": [FULL]},
-        {"write": [None, FULL]},
-    ],
-    ids=["create", "header", "checkpoint"],
-)
-def test_full_disk_at_a_rotation_is_tried_again(
-    tmp_path: Path, fail: dict[str, list[OSError | None]]
-) -> None:
-    disk = FaultyDisk()
-    log = Log.open(tmp_path, segment_bytes=1, disk=disk)
-    log.append([write(1.0)])
-    disk.fail = fail
-
-    with pytest.raises(DiskFailed, match="free some space"):
-        log.append([write(2.0)])
-    left = len(segments(tmp_path))
-    number = log.append([write(3.0)])
-    log.close()
-    log = Log.open(tmp_path)
-
-    assert (left, number) == (1, 4)
-    assert loads(log) == [1.0, 3.0]
-    log.close()
-
-
-def test_lack_of_descriptors_at_a_rotation_is_passing(tmp_path: Path) -> None:
-    log = Log.open(tmp_path, segment_bytes=1)
-    log.append([write(1.0)])
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-    try:
-        with pytest.raises(DiskFailed, match="Too many open files"):
-            log.append([write(2.0)])
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-    log.append([write(3.0)])
-    assert loads(log) == [1.0, 3.0]
-    log.close()
-
-
-@pytest.mark.parametrize(
-    "fail",
-    [
-        {"create": [BROKEN]},
-        {"sync": [BROKEN]},
-        {"sync": [None, BROKEN]},
-        {"write": [FULL], "unlink": [BROKEN]},
-    ],
-    ids=["create", "header", "checkpoint", "full and not removed"],
-)
-def test_broken_disk_at_a_rotation_is_final_and_recovered(
-    tmp_path: Path, fail: dict[str, list[OSError | None]]
-) -> None:
-    disk = FaultyDisk()
-    log = Log.open(tmp_path, segment_bytes=1, disk=disk)
-    log.append([write(1.0)])
-    disk.fail = fail
-
-    with pytest.raises(DiskFailed, match="restart"):
-        log.append([write(2.0)])
-
-    assert log.is_failed
-    log.close()
-    log = Log.open(tmp_path)
-    log.append([write(3.0)])
-    assert loads(log) == [1.0, 3.0]
-    log.close()
-
-
-def test_segments_that_could_not_be_removed_stay_a_whole_log(tmp_path: Path) -> None:
-    filled(tmp_path, [[1.0], [2.0], [3.0]], segment_bytes=1)
-    disk = FaultyDisk()
-    log = Log.open(tmp_path, disk=disk)
-    disk.fail = {"unlink": [None, BROKEN]}
-
-    with pytest.raises(DiskFailed, match="cannot remove old segments"):
-        log.drop_before(log.next_sequence)
-    log.close()
-    log = Log.open(tmp_path)
-
-    assert loads(log) == [2.0, 3.0]
-    log.close()
 
 
 def test_segments_tell_their_range_and_size(tmp_path: Path) -> None:
@@ -402,54 +196,6 @@ def test_record_carries_the_wall_clock_of_its_commit(tmp_path: Path) -> None:
     log.close()
 
 
-def test_heads_tell_how_many_rows_each_entry_has_in_each_table(tmp_path: Path) -> None:
-    log = Log.open(tmp_path)
-    log.append([write(1.0), run(1, 10), write(2.0, 3.0)])
-
-    (head,) = log.heads(2)
-
-    assert head.first == 2
-    assert [tables for _, tables in head.entries] == [((1, 2, 1),), (), ((1, 2, 2),)]
-    assert head.entries[1][0] == run(1, 10)
-    log.close()
-
-
-def test_reading_from_before_the_oldest_entry_tells_where_the_log_begins(tmp_path: Path) -> None:
-    filled(tmp_path, [[1.0], [2.0]], segment_bytes=1)
-    log = Log.open(tmp_path)
-    log.drop_before(log.next_sequence)
-
-    for read in (log.read, log.heads):
-        with pytest.raises(LogDropped) as caught:
-            read(2)
-        assert caught.value.first == 3
-    log.close()
-
-
-def test_damage_below_the_checked_part_is_found_by_who_reads_it(tmp_path: Path) -> None:
-    filled(tmp_path, [[1.0], [2.0], [3.0]], segment_bytes=1)  # entries 2, 4 and 6
-    path = segments(tmp_path)[0]
-    path.write_bytes(path.read_bytes()[:-8] + bytes(8))
-    with pytest.raises(CorruptLog):
-        Log.open(tmp_path, checked_from=2)
-
-    log = Log.open(tmp_path, checked_from=3)
-
-    assert [read.first for read in log.read(3)] == [3, 4, 5, 6]
-    with pytest.raises(CorruptLog):
-        list(log.read(1))
-    log.close()
-
-
-def test_header_of_a_segment_below_the_checked_part_is_still_checked(tmp_path: Path) -> None:
-    filled(tmp_path, [[1.0], [2.0]], segment_bytes=1)
-    path = segments(tmp_path)[0]
-    path.write_bytes(bytes(40) + path.read_bytes()[40:])
-
-    with pytest.raises(CorruptLog, match="header"):
-        Log.open(tmp_path, checked_from=100)
-
-
 def test_events_that_wrote_and_did_not_finish_are_open(tmp_path: Path) -> None:
     log = Log.open(tmp_path)
     for start, end, ordinal in ((9, 12, 0), (5, 9, 0), (5, 9, 1)):
@@ -458,37 +204,6 @@ def test_events_that_wrote_and_did_not_finish_are_open(tmp_path: Path) -> None:
     assert log.open_ranges() == {3: ((5, 9), (9, 12))}
     log.append([run(3, 9)])
     assert log.open_ranges() == {3: ((9, 12),)}
-    log.close()
-
-
-def test_reader_that_resumes_does_not_read_the_segment_from_its_start(tmp_path: Path) -> None:
-    values = [float(value) for value in range(50_000)]
-    filled(tmp_path, [values[:1]])
-    log = Log.open(tmp_path, segment_bytes=1 << 24)
-    for _ in range(8):
-        log.append([write(*values)])
-    first_record = segments(tmp_path)[0]
-    content = bytearray(first_record.read_bytes())
-    content[200] ^= 1
-    first_record.write_bytes(content)  # only who passes over it would see it
-
-    assert [read.first for read in log.read(9)] == [9, 10]
-    with pytest.raises(CorruptLog):
-        list(log.read(1))
-    log.close()
-
-
-def test_reader_that_resumes_after_a_restart_finds_its_place(tmp_path: Path) -> None:
-    values = [float(value) for value in range(50_000)]
-    log = Log.open(tmp_path, segment_bytes=1 << 24)
-    for _ in range(8):
-        log.append([write(*values)])
-    log.close()
-    log = Log.open(tmp_path, segment_bytes=1 << 24)
-
-    for start in (2, 9, 4, 7, 9, 3):
-        assert [read.first for read in log.read(start)] == list(range(start, 10))
-        assert [head.first for head in log.heads(start)] == list(range(start, 10))
     log.close()
 
 
