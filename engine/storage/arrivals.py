@@ -17,10 +17,11 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.model.entry import CheckpointEntry, Entry, TableRows
+from engine.model.entry import CheckpointEntry, Entry
 
 __all__ = ["Arrivals", "Count"]
 
@@ -131,7 +132,7 @@ class Arrivals:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._watched: frozenset[int] = frozenset()
-        self._series: dict[int, _Series] = {}
+        self._series: defaultdict[int, _Series] = defaultdict(_Series)
 
     def watch(self, database_id: int) -> None:
         """Count what is written to a database from now on."""
@@ -152,7 +153,10 @@ class Arrivals:
             for sequence, entry in enumerate(entries, first_sequence):
                 if not isinstance(entry, CheckpointEntry):
                     for part in entry.tables:
-                        self._add_table(sequence, part, time_ns)
+                        if part.database_id in self._watched:
+                            rows = part.rows.num_rows
+                            self._series[part.table_id].add(sequence, rows, time_ns)
+                            self._series[part.database_id].add(sequence, rows, time_ns)
 
     def note_counts(
         self, sequence: int, tables: Iterable[tuple[int, int, int]], time_ns: int
@@ -161,8 +165,8 @@ class Arrivals:
         with self._lock:
             for database_id, table_id, rows in tables:
                 if database_id in self._watched:
-                    self._add(table_id, sequence, rows, time_ns)
-                    self._add(database_id, sequence, rows, time_ns)
+                    self._series[table_id].add(sequence, rows, time_ns)
+                    self._series[database_id].add(sequence, rows, time_ns)
 
     def between(self, key: int, start: int, end: int) -> Count:
         """Return what the entries of [start, end) wrote to a table or database."""
@@ -189,15 +193,3 @@ class Arrivals:
         with self._lock:
             series = self._series.get(key)
             return None if series is None else series.place_of_newest(start, max_rows)
-
-    def _add_table(self, sequence: int, part: TableRows, time_ns: int) -> None:
-        if part.database_id in self._watched:
-            rows = part.rows.num_rows
-            self._add(part.table_id, sequence, rows, time_ns)
-            self._add(part.database_id, sequence, rows, time_ns)
-
-    def _add(self, key: int, sequence: int, rows: int, time_ns: int) -> None:
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = _Series()
-        series.add(sequence, rows, time_ns)
