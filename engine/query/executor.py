@@ -115,13 +115,22 @@ def _wanted(
     """Plan over empty tables, which is cheap, to see which tables are read, and what of them."""
     frame = _plan(open_session(_reduced(snapshot, {}), limits, reader, {}), sql, params)
     try:
-        found = scans(frame.optimized_logical_plan())
+        found = scans(frame.optimized_logical_plan(), _time_names(snapshot))
     except Exception as error:
         raise planning_failure(error) from error
     known = _everything(snapshot)
     if found is None or any(table not in known for table in found if table[0] in _OURS):
         return known
     return found
+
+
+def _time_names(snapshot: QuerySnapshot) -> dict[tuple[str, str], str]:
+    """Return how views call the column of times, "" when they do not show it."""
+    views = {n: view for n, view in snapshot.system.items() if isinstance(view, SystemView)}
+    return {
+        (SYSTEM, name): next((shown for shown, of in view.columns.items() if of == TIME), "")
+        for name, view in views.items()
+    }
 
 
 def _everything(snapshot: QuerySnapshot) -> Wanted:
@@ -138,9 +147,9 @@ def _reduced(snapshot: QuerySnapshot, wanted: Wanted) -> QuerySnapshot:
     for name, table in snapshot.system.items():
         system[name] = table
         if isinstance(table, SystemView):
-            is_read = (SYSTEM, name) in wanted
-            kept = replace(table, stored=_within(table.stored, Scan()))
-            system[name] = kept if is_read else table.schema.empty_table()
+            scan = wanted.get((SYSTEM, name))
+            kept = replace(table, stored=_within(table.stored, scan))
+            system[name] = table.schema.empty_table() if scan is None else kept
     return replace(snapshot, tables=tables, system=system)
 
 

@@ -14,8 +14,9 @@ May be called from any thread.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -53,8 +54,14 @@ class Scan:
         return Scan(times, self.columns | other.columns)
 
 
-def scans(plan: LogicalPlan) -> dict[tuple[str, str], Scan] | None:
+def scans(
+    plan: LogicalPlan, time_names: Mapping[tuple[str, str], str] = MappingProxyType({})
+) -> dict[tuple[str, str], Scan] | None:
     """Return which tables a plan reads, by schema and name, and what of them.
+
+    Args:
+        plan: optimised.
+        time_names: what the column of times is called where it is not `time`.
 
     Returns:
         None when that cannot be seen: every table may be read, and all of it.
@@ -64,7 +71,7 @@ def scans(plan: LogicalPlan) -> dict[tuple[str, str], Scan] | None:
         return None  # a plan inside an expression is not among the inputs that we walk
     read: dict[tuple[str, str], Scan] = {}
     try:
-        for name, found in _scans(plan, TimeRange()):
+        for name, found in _scans(plan, time_names, None):
             read[name] = read[name].hull(found) if name in read else found
     except Exception:  # noqa: BLE001  kinds of plans that have no form in Python
         return None
@@ -83,16 +90,21 @@ def rows_within(batches: Sequence[pa.RecordBatch], wanted: TimeRange) -> tuple[p
     return tuple(kept)
 
 
-def _scans(plan: LogicalPlan, wanted: TimeRange) -> Iterator[tuple[tuple[str, str], Scan]]:
-    """Walk to the scans; `wanted` is what a filter directly above asks for."""
+def _scans(
+    plan: LogicalPlan, time_names: Mapping[tuple[str, str], str], predicate: Expr | None
+) -> Iterator[tuple[tuple[str, str], Scan]]:
+    """Walk to the scans; `predicate` is of a filter directly above."""
     node = plan.to_variant()
     if isinstance(node, TableScan):
         _, schema, name = node.fqn()
-        yield (schema or "iox", name), Scan(wanted, _columns(node))
+        table = (schema or "iox", name)
+        column = time_names.get(table, TIME)
+        times = TimeRange() if predicate is None else _range_of(predicate, column)
+        yield table, Scan(times, _columns(node))
         return
-    below = _range_of(node.predicate()) if isinstance(node, Filter) else TimeRange()
+    below = node.predicate() if isinstance(node, Filter) else None
     for child in plan.inputs():
-        yield from _scans(child, below)
+        yield from _scans(child, time_names, below)
 
 
 def _columns(scan: TableScan) -> frozenset[str] | None:
@@ -102,24 +114,23 @@ def _columns(scan: TableScan) -> frozenset[str] | None:
     return frozenset(name for _, name in projection)
 
 
-def _range_of(predicate: Expr) -> TimeRange:
+def _range_of(predicate: Expr, name: str) -> TimeRange:
     """Return the times for which a predicate may be true."""
     if predicate.variant_name() != "BinaryExpr":
         return TimeRange()
     node: BinaryExpr = predicate.to_variant()
     left, operator, right = node.left(), node.op(), node.right()
     if operator == "AND":
-        return _range_of(left) & _range_of(right)
+        return _range_of(left, name) & _range_of(right, name)
     if operator not in _MIRRORED:
         return TimeRange()
     if left.variant_name() == "Literal":
         left, operator, right = right, _MIRRORED[operator], left
-    return _compared(left, operator, right)
+    is_time = left.variant_name() == "Column" and left.to_variant().name() == name
+    return _compared(operator, right) if is_time else TimeRange()
 
 
-def _compared(column: Expr, operator: str, literal: Expr) -> TimeRange:
-    if column.variant_name() != "Column" or column.to_variant().name() != TIME:
-        return TimeRange()
+def _compared(operator: str, literal: Expr) -> TimeRange:
     value = _NANOSECONDS.fullmatch(literal.canonical_name())
     if value is None:
         return TimeRange()

@@ -83,10 +83,13 @@ class DeadLetters:
             DatabaseNotFound: there is no such database.
             NotFound: it has no such letter.
         """
-        found = self._select(database, DEAD_LETTER_COLUMNS, "id = $id", {"id": id_})
-        if not found:
-            raise NotFound(f"dead letter {id_}")
-        return found[0]
+        # Events are large: without the time, those of all letters might have to be read.
+        names = [name for name in DEAD_LETTER_COLUMNS if name != "event"]
+        for when in self._select(database, names, "id = $id", {"id": id_}):
+            condition = f"event_time = to_timestamp_nanos({when.time}) AND id = $id"
+            for found in self._select(database, DEAD_LETTER_COLUMNS, condition, {"id": id_}):
+                return found
+        raise NotFound(f"dead letter {id_}")
 
     def retry(self, database: str, id_: str) -> None:
         """Hand the event of a letter to its trigger; the run comes later.

@@ -320,6 +320,13 @@ def test_system_view_shows_rows_of_its_database_from_files_and_memory(tmp_path: 
     stored = TableSnapshot(schema.arrow, (newer,), (file,), str(tmp_path))
     columns = {"event_time": "time", "database": "database", "id": "id"}
 
+    def read_before(time_ns: int) -> int:
+        reader = FileReader(Shelf(), 2**20)
+        sql = f"SELECT id FROM system.runs WHERE event_time < to_timestamp_nanos({time_ns})"  # noqa: S608
+        view = SystemView(stored, columns)
+        execute(QuerySnapshot("db", {}, {"runs": view}), sql, {}, Limits(), reader)
+        return reader.files
+
     def shown(database: str | None) -> list[Row]:
         view = SystemView(stored, columns, database)
         sql = "SELECT * FROM system.runs ORDER BY id"
@@ -329,3 +336,4 @@ def test_system_view_shows_rows_of_its_database_from_files_and_memory(tmp_path: 
 
     assert shown("x") == [{"database": "x", "id": "xx"}]
     assert shown(None) == [{"database": "x", "id": "xx"}, {"database": "y", "id": "yy"}]
+    assert (read_before(4), read_before(6)) == (0, 1)
