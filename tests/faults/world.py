@@ -84,8 +84,11 @@ class World:
         """After a power cut, put in place what it has left."""
         left = after_cut(self.server.data)
         if left.exists():
-            shutil.rmtree(self.server.data)
+            # Workers that are about to notice the death may still write below it.
+            dead = self.server.data.with_name(f"dead-{self.server.data.stat().st_ino}")
+            self.server.data.rename(dead)
             left.rename(self.server.data)
+            shutil.rmtree(dead, ignore_errors=True)
 
     def checked(self, settle_s: float = SETTLE_S) -> list[str]:
         """Start without a fault; return what is lost."""

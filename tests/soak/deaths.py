@@ -82,7 +82,7 @@ def main() -> None:
             if losses:
                 print(f"LOSS {fault} in {folder}:", *losses, sep="\n  ", flush=True)
             else:
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
     print(f"{cases} cases (seed {asked.seed}), {deaths} deaths, {lost} with losses")
 
 

@@ -72,7 +72,7 @@ def main() -> None:
     print(f"refused writes: {len(world.memory.refused)}", *sorted(set(world.memory.refused))[:3])
     print(f"{len(losses)} losses", *losses, sep="\n  ")
     if not losses:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
