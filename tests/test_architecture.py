@@ -16,7 +16,7 @@ MAX_LINES = 300
 # From the ground up. A module imports lower layers or its own package; a module that stands
 # directly in `engine` counts as a package.
 LAYERS = (
-    ("errors", "config", "clock", "service", "logs", "faultpoint"),
+    ("errors", "config", "clock", "service", "logs", "faultpoint", "folders"),
     ("model", "lineprotocol"),
     ("catalog", "wal", "storage", "cache", "plugins", "sandbox"),
     ("ingest", "query", "upkeep"),

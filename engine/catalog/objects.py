@@ -19,6 +19,7 @@ from typing import Protocol
 
 from engine.errors import CorruptCatalog
 from engine.faultpoint import reach
+from engine.folders import make_folder
 
 __all__ = [
     "COMMITS",
@@ -96,7 +97,7 @@ class LocalObjects:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._numbers = itertools.count()
-        _make_folder(directory)
+        make_folder(directory)
         for leftover in directory.glob(f"*/{_UNFINISHED_PREFIX}*"):
             leftover.unlink()
 
@@ -107,7 +108,7 @@ class LocalObjects:
     def create(self, key: str, content: bytes) -> None:
         """Store a new object durably; see `Objects.create`."""
         target = self._directory / key
-        _make_folder(target.parent)
+        make_folder(target.parent)
         unfinished = target.with_name(
             f"{_UNFINISHED_PREFIX}{os.getpid()}-{next(self._numbers)}-{target.name}"
         )
@@ -142,14 +143,6 @@ class LocalObjects:
         (self._directory / key).unlink(missing_ok=True)
 
 
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
 def _link_durably(unfinished: Path, target: Path, content: bytes) -> None:
     """Give durable content its name, which is not durable yet."""
     try:
@@ -167,11 +160,3 @@ def _write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

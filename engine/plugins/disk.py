@@ -10,7 +10,7 @@ import errno
 import os
 from pathlib import Path
 
-__all__ = ["exchange", "sync_folder", "write_file"]
+__all__ = ["exchange", "write_file"]
 
 _FILE_MODE = 0o644  # the workers of other accounts read it too
 _AT_FDCWD = -100
@@ -24,15 +24,6 @@ def write_file(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until names that were made or removed in a folder are durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def exchange(one: Path, other: Path) -> bool:

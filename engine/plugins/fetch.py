@@ -17,8 +17,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from engine.errors import PluginFileError
+from engine.folders import sync_folder
 from engine.plugins.code import MAX_SOURCE_BYTES, Report, Source
-from engine.plugins.disk import sync_folder, write_file
+from engine.plugins.disk import write_file
 from engine.plugins.download import Download, DownloadLimits, PluginFetchFailed
 
 __all__ = ["REMOTE_PREFIX", "FetchedCode", "Repository"]

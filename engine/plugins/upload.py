@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import PluginFileError
+from engine.folders import sync_folder
 from engine.plugins.code import ENTRY_FILE, MAX_SOURCE_BYTES
-from engine.plugins.disk import exchange, sync_folder, write_file
+from engine.plugins.disk import exchange, write_file
 from engine.plugins.paths import UploadRefused, inside, written_name
 
 __all__ = ["UploadedFile", "Uploads"]

@@ -32,6 +32,7 @@ from crc32c import crc32c
 
 from engine.errors import DamagedFile, DiskFailed
 from engine.faultpoint import reach
+from engine.folders import make_folder, sync_folder
 from engine.model.file import ParquetFile
 from engine.storage.dedup import merge_duplicates, sorted_points, time_values
 from engine.storage.pieces import with_own_values
@@ -89,11 +90,11 @@ def write_file(
     target = root / path
     unfinished = target.with_name(UNFINISHED_PREFIX + target.name)
     try:
-        _make_folder(target.parent)
+        make_folder(target.parent)
         size, checksum = _write(unfinished, points)
         unfinished.rename(target)
         reach("storage.file_renamed")
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         # A file that the catalog does not name is removed at the next start at the latest.
         with contextlib.suppress(OSError):
@@ -145,15 +146,6 @@ def unreadable(file: ParquetFile, error: OSError) -> DamagedFile | DiskFailed:
     if error.errno in _PASSING:
         return DiskFailed(f"{file.path} cannot be read now: {error.strerror}")
     return DamagedFile(file.path, f"cannot be read ({error.strerror or error})")
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder durably, and those above it."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
 
 
 class _Sink:
@@ -232,11 +224,3 @@ def _content(root: Path, file: ParquetFile) -> bytes:
         return (root / file.path).read_bytes()
     except OSError as error:
         raise unreadable(file, error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,9 +17,10 @@ from typing import IO
 
 from crc32c import crc32c
 
+from engine.folders import sync_folder
 from engine.upkeep.manifest import MANIFEST, BackedUp, DamagedBackup, Manifest, checked_path
 
-__all__ = ["copy_durably", "read_manifest", "receive", "sync_folder", "sync_folders", "verify"]
+__all__ = ["copy_durably", "read_manifest", "receive", "sync_folders", "verify"]
 
 _PIECE_BYTES = 1024 * 1024
 _SHOWN_FILES = 10
@@ -94,15 +95,6 @@ def sync_folders(top: Path) -> None:
     """Make the names in a folder and all below it durable."""
     for folder in (*(path for path in top.rglob("*") if path.is_dir()), top):
         sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _stored(folder: Path, member: tarfile.TarInfo, content: IO[bytes], note: Note) -> BackedUp:

@@ -16,8 +16,9 @@ from engine.catalog.codec import decode_snapshot
 from engine.catalog.state import Catalog
 from engine.errors import UserError
 from engine.faultpoint import reach
+from engine.folders import sync_folder
 from engine.upkeep.manifest import NODE, PLUGINS, DamagedBackup, Manifest
-from engine.upkeep.receive import copy_durably, read_manifest, sync_folder, sync_folders, verify
+from engine.upkeep.receive import copy_durably, read_manifest, sync_folders, verify
 
 __all__ = ["RestoreRefused", "Restored", "restore"]
 

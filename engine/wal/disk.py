@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.folders import sync_folder
 from engine.wal.blocks import Buffer
 
 __all__ = ["Disk"]
@@ -47,8 +48,4 @@ class Disk:
 
     def sync_directory(self, path: Path) -> None:
         """Wait until names that were made or removed in a directory are durable."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(path)
