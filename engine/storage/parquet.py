@@ -44,6 +44,7 @@ __all__ = [
     "check_file",
     "new_path",
     "read_file",
+    "uncompressed_bytes",
     "unreadable",
     "write_file",
 ]
@@ -84,6 +85,7 @@ def write_file(
 
     Raises:
         DiskFailed: the file could not be made durable; nothing is left of it.
+        pa.ArrowException: the rows take too much memory; likewise.
     """
     points = without_empty_columns(sorted_points(merge_duplicates(rows, tags), tags))
     points = points.select(sorted(points.schema.names, key=str.encode))
@@ -97,10 +99,11 @@ def write_file(
         sync_folder(target.parent)
     except OSError as error:
         # A file that the catalog does not name is removed at the next start at the latest.
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-            target.unlink(missing_ok=True)
+        _remove(unfinished, target)
         raise DiskFailed(f"{path} could not be written: {error}") from error
+    except pa.ArrowException:
+        _remove(unfinished)
+        raise
     time = time_values(points)
     return ParquetFile(
         path, points.num_rows, size, checksum, int(time.min()), int(time.max()), order
@@ -141,11 +144,36 @@ def check_file(root: Path, file: ParquetFile) -> None:
         raise DamagedFile(file.path, "is damaged")
 
 
+def uncompressed_bytes(root: Path, file: ParquetFile) -> int:
+    """Return about how many bytes a file's rows have when they are read, from its footer.
+
+    Raises:
+        DamagedFile: it is missing or not what was written.
+        DiskFailed: the system has no room to open it now.
+    """
+    try:
+        with (root / file.path).open("rb") as content:
+            footer = pq.read_metadata(content)
+    except pa.ArrowMemoryError:
+        raise
+    except pa.ArrowException as error:
+        raise DamagedFile(file.path, f"cannot be read ({error})") from error
+    except OSError as error:
+        raise unreadable(file, error) from error
+    return sum(footer.row_group(n).total_byte_size for n in range(footer.num_row_groups))
+
+
 def unreadable(file: ParquetFile, error: OSError) -> DamagedFile | DiskFailed:
     """Say what it means that a file could not be opened or read."""
     if error.errno in _PASSING:
         return DiskFailed(f"{file.path} cannot be read now: {error.strerror}")
     return DamagedFile(file.path, f"cannot be read ({error.strerror or error})")
+
+
+def _remove(*paths: Path) -> None:
+    with contextlib.suppress(OSError):
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 class _Sink:

@@ -72,6 +72,8 @@ class Stretches:
         try:
             with self._path.open("rb") as file, pq.ParquetFile(file) as content:
                 yield content
+        except pa.ArrowMemoryError:
+            raise  # nothing is wrong with the file
         except pa.ArrowException as error:
             raise DamagedFile(self.file.path, f"cannot be read ({error})") from error
         except OSError as error:

@@ -10,7 +10,8 @@ A commit that fails is tried again with the same files: it is not known whether 
 them after a restart, and writing others each time would fill the disk.
 
 A damaged file is reported once and left alone, as is what cannot be merged without it: what is
-wrong there is for a backup. So are files with more rows of one time than memory should hold.
+wrong there is for a backup. So are files with more rows of one time than memory should hold, files
+whose texts are too large for it, and whatever Arrow fails to put together.
 
 Threads: `wake` from any; the rest in its own.
 """
@@ -21,6 +22,8 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import pyarrow as pa
 
 from engine.catalog.filing import replace_files
 from engine.catalog.state import Catalog, Table
@@ -35,6 +38,7 @@ from engine.upkeep.merging import MergeStopped, TooDense, merge_files
 from engine.upkeep.pause import Pause
 from engine.upkeep.planning import next_group, rows_limit
 from engine.upkeep.quiet import Quiet
+from engine.upkeep.weights import TooLarge, Weights
 from engine.upkeep.writing import Kept, give_back_memory, oldest_kept_ns
 
 __all__ = ["Compactor"]
@@ -79,6 +83,7 @@ class Compactor(Service):
         self._wanted = threading.Event()
         # By table, the files for which there was nothing to do.
         self._settled: dict[int, tuple[ParquetFile, ...]] = {}
+        self._weights = Weights(files)
         self._pending: _Swap | None = None
         self._barred: set[str] = set()  # paths of files that are left alone
 
@@ -112,7 +117,7 @@ class Compactor(Service):
         catalog = self._catalog.catalog
         for table in self._unsettled(catalog):
             max_rows = rows_limit(len(table.schema.columns) + 1)
-            while group := next_group(table.files, max_rows, self._barred):
+            while group := self._next_group(table, max_rows):
                 if self._try(catalog, table, group):
                     return True
             self._settled[table.id] = table.files
@@ -124,22 +129,32 @@ class Compactor(Service):
                 if len(table.files) > 1 and self._settled.get(table.id) is not table.files:
                     yield table
 
+    def _next_group(self, table: Table, max_rows: int) -> tuple[ParquetFile, ...]:
+        """Return what planning says, each file with the rows that it counts as."""
+        return next_group(self._weights.counted(table, max_rows), max_rows, self._barred)
+
     def _try(self, catalog: Catalog, table: Table, group: Sequence[ParquetFile]) -> bool:
-        """Compact a group, or leave alone from now on what stands against it."""
+        """Compact a group, or leave alone from now on what stands against it.
+
+        Returns:
+            Whether it is done with; else another group may be the next one.
+        """
+        barred = {file.path for file in group}
         try:
-            self._compact(catalog, table, group)
+            return self._compact(catalog, table, group)
         except DamagedFile as error:
-            self._barred.add(error.path)
-            level, why = logging.ERROR, str(error)
-        except TooDense:
-            self._barred.update(file.path for file in group)
-            level, why = logging.WARNING, "too many rows have the same time"
-        else:
-            return True
+            barred, level, why = {error.path}, logging.ERROR, str(error)
+        except TooLarge as error:
+            barred, level, why = {error.path}, logging.WARNING, str(error)
+        except TooDense as error:
+            level, why = logging.WARNING, str(error)
+        except pa.ArrowException as error:
+            level, why = logging.ERROR, f"they cannot be put together ({error})"
+        self._barred |= barred
         log.log(level, "files are left as they are", extra={"table": table.name, "why": why})
         return False
 
-    def _compact(self, catalog: Catalog, table: Table, group: Sequence[ParquetFile]) -> None:
+    def _compact(self, catalog: Catalog, table: Table, group: Sequence[ParquetFile]) -> bool:
         kept = Kept(
             oldest_kept_ns(catalog, table, self._clock.now_ns()),
             order=max(file.order for file in group),
@@ -147,14 +162,17 @@ class Compactor(Service):
         paths = [file.path for file in group]
         with self._files.pin(paths):
             if not _named(self._catalog.catalog, table.id).issuperset(paths):
-                return  # they have gone meanwhile
+                return True  # they have gone meanwhile
+            if self._weights.learn(table, group, rows_limit(len(table.schema.columns) + 1)):
+                return False  # they are more than it seemed
             try:
                 added = merge_files(self._files, table, group, kept, self._check)
             except MergeStopped:
-                return
+                return True
         reach("compact.files_written")
         self._pending = _Swap(table, tuple(paths), tuple(added))
         self._commit(self._pending)
+        return True
 
     def _commit(self, swap: _Swap) -> None:
         table = swap.table

@@ -12,7 +12,8 @@ which the next start reads; so when that is long, the tables with the oldest row
 small. Nobody looks at a clock in vain: `note` compares one number with the size at which something
 may be due, and the thread sleeps until then or until a row is old.
 
-A round whose files cannot be written is given up and its files removed. A round whose commit fails
+A round whose files cannot be written is given up and its files removed; but when it is Arrow that
+fails for the rows of one table, the other tables go on without it. A round whose commit fails
 keeps its files, because it is not known whether the catalog names them after a restart, and the
 same commit is tried again. Either waits, and is logged once until it has passed.
 
@@ -24,8 +25,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+import pyarrow as pa
 
 from engine.catalog.change import Change
 from engine.catalog.filing import add_files, set_persisted
@@ -33,7 +36,7 @@ from engine.catalog.state import Catalog, Table
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
 from engine.config import StorageConfig
-from engine.errors import EngineError
+from engine.errors import DiskFailed, EngineError
 from engine.faultpoint import reach
 from engine.model.file import ParquetFile
 from engine.service import CrashHandler, Service
@@ -52,6 +55,7 @@ _LONGEST_STEP_BYTES = 16 * 2**20  # of growth; small rows take far more in the l
 _LONGEST_WAIT_S = 86_400.0  # a lock cannot wait for centuries
 _LOG_PARTS = 2  # how many times `persist_total_bytes` the log may be that a start has to read
 _TAKEN_PARTS = 2  # how many times `persist_bytes` are taken from a table at once
+_MOST_TAKEN_BYTES = 512 * 2**20  # however large that is: an Arrow array of texts ends at 2 GiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,16 +193,22 @@ class Persister(Service):
             self._is_due = False
 
     def _round(self, loads: Sequence[TableLoad]) -> None:
+        failed: list[DiskFailed] = []
         with self._turn:
             if not self._pending:
-                self._pending = self._written(loads)
+                self._pending = self._written(loads, failed)
             if self._pending:
                 self._commit(self._pending)
                 self._pending = ()
         give_back_memory()
         self._on_persisted()
+        if failed:
+            raise failed[0]
 
-    def _written(self, loads: Sequence[TableLoad]) -> tuple[_Persist, ...]:
+    def _written(
+        self, loads: Sequence[TableLoad], failed: list[DiskFailed]
+    ) -> tuple[_Persist, ...]:
+        """Write the rows of some tables; what Arrow could not do goes to `failed`."""
         written: list[_Persist] = []
         try:
             for load in loads:
@@ -206,21 +216,26 @@ class Persister(Service):
                 table = catalog.table_by_id(load.table_id)
                 if table is None:
                     self._buffer.drop_table(load.table_id)
-                elif persist := self._write(catalog, table):
-                    written.append(persist)
+                    continue
+                try:
+                    written.extend(self._write(catalog, table))
+                except pa.ArrowException as error:
+                    failed.append(DiskFailed(f"rows of {table.name} fit no file: {error}"))
         except EngineError:
             self._files.discard([file.path for persist in written for file in persist.files])
             raise
         return tuple(written)
 
-    def _write(self, catalog: Catalog, table: Table) -> _Persist | None:
-        taken = self._buffer.take(table.id, _TAKEN_PARTS * self._config.persist_bytes)
+    def _write(self, catalog: Catalog, table: Table) -> Iterator[_Persist]:
+        """Yield the files of one table, if it has rows."""
+        max_bytes = min(_TAKEN_PARTS * self._config.persist_bytes, _MOST_TAKEN_BYTES)
+        taken = self._buffer.take(table.id, max_bytes)
         if taken is None:
-            return None
+            return
         oldest_ns = oldest_kept_ns(catalog, table, self._clock.now_ns())
         files = write_rows(self._files, table, taken.rows, Kept(oldest_ns, order=taken.end))
         reach("persist.table_written")
-        return _Persist(table.id, files, taken.end)
+        yield _Persist(table.id, files, taken.end)
 
     def _commit(self, persists: Sequence[_Persist]) -> None:
         ends = {persist.table_id: persist.end for persist in persists}

@@ -6,7 +6,8 @@ together because a query has to merge what they share; see `engine.upkeep.overla
 
 A group must be closed: no file outside of it that touches its time may be of an age between its
 oldest and its newest, or rows would change their order. Its output has the age of its newest.
-A file has about a million rows at most, and fewer in tables with many columns.
+A file has about a million rows at most, and fewer in tables with many columns. Where rows are
+large, files count as more rows than they have; see `engine.upkeep.weights`.
 
 Pure; any thread.
 """
@@ -22,9 +23,10 @@ import numpy.typing as npt
 from engine.model.file import ParquetFile
 from engine.upkeep.overlaps import MAX_FILES, overlap_group
 
-__all__ = ["MAX_ROWS", "file_bounds", "next_group", "rows_limit"]
+__all__ = ["MAX_BYTES", "MAX_ROWS", "file_bounds", "next_group", "rows_limit"]
 
 MAX_ROWS = 1_000_000
+MAX_BYTES = 256 * 2**20  # of a file, uncompressed; in memory likewise
 _MAX_CELLS = 8_000_000  # a compaction has them in memory about three times
 _FAN_IN = 4
 _TIERS = (1024, 256, 64, 16, 4)  # parts of the limit; a file belongs to those that it is below

@@ -22,7 +22,7 @@ from engine.storage.dedup import merge_duplicates, time_values
 from engine.storage.files import Files
 from engine.storage.parquet import new_path, write_file
 from engine.storage.union import joined
-from engine.upkeep.planning import file_bounds, rows_limit
+from engine.upkeep.planning import MAX_BYTES, file_bounds, rows_limit
 
 __all__ = ["Kept", "give_back_memory", "oldest_kept_ns", "write_one", "write_rows"]
 
@@ -67,6 +67,7 @@ def write_rows(
 
     Raises:
         DiskFailed: nothing is left of them.
+        pa.ArrowException: the rows take too much memory; likewise.
     """
     rows = _within(parts, kept.oldest_ns)
     if rows is None:
@@ -76,7 +77,7 @@ def write_rows(
         for part in _cut(merge_duplicates(rows, table.schema.tags), len(table.schema.columns) + 1):
             file = _write(files, table, part, kept.order)
             written.append(file)  # one by one, to be found after a failure
-    except DiskFailed:
+    except (DiskFailed, pa.ArrowException):
         files.discard([file.path for file in written])
         raise
     return tuple(written)
@@ -95,6 +96,7 @@ def write_one(
 
     Raises:
         DiskFailed: nothing is left of it.
+        pa.ArrowException: the rows take too much memory; likewise.
     """
     rows = _within(parts, kept.oldest_ns)
     return None if rows is None else _write(files, table, rows, kept.order)
@@ -122,6 +124,8 @@ def _cut(points: pa.RecordBatch, columns: int) -> Iterator[pa.RecordBatch]:
     """Cut unique points into what goes into one file each."""
     time = time_values(points)
     max_rows = rows_limit(columns)
+    if points.nbytes > MAX_BYTES:
+        max_rows = max(1, min(max_rows, points.num_rows * MAX_BYTES // points.nbytes))
     is_few = points.num_rows <= max_rows
     if is_few and int(time.min()) // _DAY_NS == int(time.max()) // _DAY_NS:
         yield points
