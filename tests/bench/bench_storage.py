@@ -28,6 +28,7 @@ from engine.catalog.store import CatalogStore
 from engine.model.file import ParquetFile
 from engine.model.schema import Column, ColumnType
 from engine.storage.parquet import new_path, write_file
+from engine.wal.log import Log
 from tests.serving import Server
 
 HOSTS = 100
@@ -86,8 +87,9 @@ def measure_server(server: Server, root: Path) -> None:
 
 
 def fill(root: Path, files: int) -> int:
-    """Write the files and their catalog; the newest row is of now."""
+    """Write the files, their catalog and a log without entries; the newest row is of now."""
     root.mkdir(parents=True)
+    Log.open(root / "wal").close()
     catalog = CatalogStore.open(LocalObjects(root))
     catalog.update(lambda _: [CreateDatabase(1, "db"), CreateTable(2, 1, "cpu", COLUMNS)])
     per_host = FILE_ROWS // HOSTS
