@@ -117,6 +117,8 @@ def _config(snapshot: QuerySnapshot, partitions: int) -> SessionConfig:
         .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
         .set("datafusion.execution.parquet.schema_force_view_types", "false")
         .set("datafusion.execution.parquet.pushdown_filters", "true")
+        # Half of the default: less memory is in use at once, and large scans are no slower.
+        .with_batch_size(4096)
         # A join takes 0.0 and -0.0 for equal, the filter that it would give to files does not.
         .set("datafusion.optimizer.enable_join_dynamic_filter_pushdown", "false")
     )
