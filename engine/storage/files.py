@@ -81,7 +81,7 @@ class Files:
         found = [path for path in (self.root / FOLDER).rglob("*") if path.is_file()]
         unknown = [path for path in found if path not in kept]
         for path in unknown:
-            path.unlink()
+            path.unlink(missing_ok=True)
         _remove_empty_folders(self.root / FOLDER)
         return len(unknown)
 
