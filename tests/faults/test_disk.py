@@ -88,9 +88,13 @@ def test_full_disk_refuses_writes_and_heals_when_there_is_room(small_disk: World
     "fault",
     [
         "call:fdatasync@/wal/#20=EIO",
+        "call:fsync@/catalog/#9=EIO",
         "call:fsync@/parquet/#2+3=EIO",
+        "call:fdatasync@/wal/#20=ENOSPC",
+        "call:fsync@/catalog/#9+20=ENOSPC",
         "call:link@/catalog/#9+20=ENOSPC",
         "call:rename@/parquet/#2+3=ENOSPC",
+        "call:unlink@/wal/#2+2=EIO",
     ],
 )
 def test_failing_calls_lose_nothing_over_a_restart(fault: str, world: World) -> None:
