@@ -20,9 +20,10 @@ _PROBE_TIMEOUT_S = 10.0
 _CREATE_TIMEOUT_S = 120.0
 _PROBE = (
     "import json,sys,sysconfig;"
-    "print(json.dumps([sys.implementation.cache_tag, list(sys.version_info[:3]), sys.platform,"
-    "sysconfig.get_platform()]))"
+    "print(json.dumps([sys.implementation.cache_tag, list(sys.version_info[:3]),"
+    "sysconfig.get_platform(), [sys.base_prefix, sys.base_exec_prefix]]))"
 )
+_MOST_LINKS = 40
 
 
 class BrokenEnvironment(PluginError):
@@ -42,6 +43,7 @@ class Environment:
         cache_tag: as `cpython-311`; names the runtime folder that fits.
         version: as (3, 11, 7).
         platform: as `linux-x86_64`.
+        prefixes: folders outside of it that its Python needs to run.
     """
 
     root: Path
@@ -50,6 +52,7 @@ class Environment:
     cache_tag: str
     version: tuple[int, int, int]
     platform: str
+    prefixes: tuple[Path, ...] = ()
 
 
 def open_environment(root: Path) -> Environment:
@@ -61,9 +64,17 @@ def open_environment(root: Path) -> Environment:
     if not root.exists():
         _create(root)
     interpreter = root / "bin" / "python"
-    cache_tag, version, _, platform = _probe(interpreter)
+    cache_tag, version, platform, prefixes = _probe(interpreter)
     site_packages = root / "lib" / f"python{version[0]}.{version[1]}" / "site-packages"
-    return Environment(root, interpreter, (site_packages,), cache_tag, version, platform)
+    return Environment(
+        root,
+        interpreter,
+        (site_packages,),
+        cache_tag,
+        version,
+        platform,
+        _prefixes(interpreter, prefixes),
+    )
 
 
 def _create(root: Path) -> None:
@@ -87,7 +98,7 @@ def _create(root: Path) -> None:
         )
 
 
-def _probe(interpreter: Path) -> tuple[str, tuple[int, int, int], str, str]:
+def _probe(interpreter: Path) -> tuple[str, tuple[int, int, int], str, list[str]]:
     result = _run([str(interpreter), "-I", "-S", "-c", _PROBE], _PROBE_TIMEOUT_S)
     if result.returncode != 0:
         raise BrokenEnvironment(
@@ -95,10 +106,27 @@ def _probe(interpreter: Path) -> tuple[str, tuple[int, int, int], str, str]:
             f"{result.stderr.strip()}; remove {interpreter.parent.parent} to have it made anew"
         )
     try:
-        tag, (major, minor, micro), system, platform = json.loads(result.stdout)
+        tag, (major, minor, micro), platform, prefixes = json.loads(result.stdout)
     except (ValueError, TypeError) as error:
         raise BrokenEnvironment(f"{interpreter} does not answer as a Python does") from error
-    return tag, (major, minor, micro), system, platform
+    return tag, (major, minor, micro), platform, prefixes
+
+
+def _prefixes(interpreter: Path, prefixes: list[str]) -> tuple[Path, ...]:
+    """Return where the interpreter is installed, and where its links lead through."""
+    found = {Path(prefix).resolve() for prefix in prefixes}
+    path = interpreter
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            break
+        path = path.parent / path.readlink()
+        found.add(path.parent.resolve())
+    return tuple(sorted(_outermost(found - {interpreter.parent.resolve()})))
+
+
+def _outermost(folders: set[Path]) -> set[Path]:
+    """Return the folders that lie below no other of them."""
+    return {folder for folder in folders if not any(p in folders for p in folder.parents)}
 
 
 def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
