@@ -131,6 +131,15 @@ class Mirror:
         with self._lock:
             self._drop(key)
 
+    def follow(self, key: str, value: bytes | None, expires_ns: int | None, state: str) -> None:
+        """Do what a worker tells of its own cache: `stored`, `deleted`, or `live` there only."""
+        if state == "stored" and value is not None:
+            self.store(key, value, expires_ns)
+        elif state == "deleted":
+            self.forget(key)
+        else:
+            self.note_live(key)
+
     def take_lost(self) -> list[str]:
         """Return and forget the keys that died with the worker, sorted."""
         with self._lock:

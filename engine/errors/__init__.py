@@ -24,7 +24,14 @@ from engine.errors.fault import (
     QueryExecutionFailed,
     Stopping,
 )
-from engine.errors.plugin import PluginFailed, PluginFileError, RunTimedOut, TriggerDown, WorkerDied
+from engine.errors.plugin import (
+    PluginFailed,
+    PluginFileError,
+    RunTimedOut,
+    TriggerDown,
+    WorkerDied,
+    WorkerOverLimit,
+)
 from engine.errors.roots import EngineError, EngineFault, PluginError, ProtocolFault, UserError
 from engine.errors.user import (
     AlreadyDeleted,
@@ -96,4 +103,5 @@ __all__ = [
     "UnknownEndpoint",
     "UserError",
     "WorkerDied",
+    "WorkerOverLimit",
 ]

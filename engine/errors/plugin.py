@@ -10,6 +10,7 @@ __all__ = [
     "RunTimedOut",
     "TriggerDown",
     "WorkerDied",
+    "WorkerOverLimit",
 ]
 
 
@@ -38,6 +39,13 @@ class WorkerDied(PluginError):
     """The worker process ended while it served a request."""
 
     code = "worker_died"
+    http_status = 502
+
+
+class WorkerOverLimit(PluginError):
+    """A run used more memory or disk than its trigger may, and its worker was killed."""
+
+    code = "over_limit"
     http_status = 502
 
 

@@ -28,6 +28,7 @@ from engine.errors import (
     UnknownEndpoint,
     UserError,
     WorkerDied,
+    WorkerOverLimit,
 )
 
 __all__ = [
@@ -118,7 +119,7 @@ def plain_answer(error: EngineError) -> Response:
             answer = text_answer(404, '{error: "not found"}')
         case InvalidDatabaseName() | LimitExceeded() | PluginFailed() | WorkerDied():
             answer = json_answer(error.http_status, {"error": str(error)})
-        case RunTimedOut() | SoftDeletedDatabase():
+        case RunTimedOut() | SoftDeletedDatabase() | WorkerOverLimit():
             answer = json_answer(error.http_status, {"error": str(error)})
         case PluginFileError():
             answer = text_answer(error.http_status, f"Plugin error: {error}")

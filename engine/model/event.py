@@ -17,6 +17,7 @@ __all__ = [
     "Event",
     "Failed",
     "Outcome",
+    "OverLimit",
     "PluginResponse",
     "ProtocolBroken",
     "RequestEvent",
@@ -169,10 +170,23 @@ class TimedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class OverLimit:
+    """The worker used more than its trigger may and was killed, by the kernel or the engine.
+
+    Args:
+        text: the limit and what was used, as `killed: memory 512 MiB, peak 517 MiB`.
+        is_shared: whether other events were in the process, so that this one need not be to blame.
+    """
+
+    text: str
+    is_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ProtocolBroken:
     """The worker sent what the protocol does not allow and was killed."""
 
     reason: str
 
 
-Outcome = Succeeded | Failed | Crashed | TimedOut | ProtocolBroken
+Outcome = Succeeded | Failed | Crashed | TimedOut | OverLimit | ProtocolBroken

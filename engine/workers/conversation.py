@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from engine.cache import Mirror
 from engine.errors import ProtocolFault
 from engine.faultpoint import reach
-from engine.model.event import Crashed, Failed, Outcome, ProtocolBroken, TimedOut
+from engine.model.event import Crashed, Failed, Outcome, OverLimit, ProtocolBroken, TimedOut
 from engine.workers.callbacks import Callbacks, Reply, RunContext
 from engine.workers.lane import Lane, NotTaken, Wake
 from engine.workers.nudge import Nudge
@@ -141,15 +141,14 @@ class Conversation:
             reach("run.event_sent")
             return self._serve(context, time.monotonic() + self._limits.run_s)
         except _Ended:
-            return Crashed(self._ending(), self._process.last_words())
+            return self._death()
         except _Late:
             if self._is_cancelled:
                 raise StopAsked from None
             return TimedOut(self._limits.run_s)
         except NotTaken as error:
-            if not self._process.has_ended(_DYING_S):
-                return ProtocolBroken(str(error))
-            return Crashed(self._ending(), self._process.last_words())
+            ended = self._process.has_ended(_DYING_S)
+            return self._death() if ended else ProtocolBroken(str(error))
         except ProtocolFault as error:
             return ProtocolBroken(str(error))
 
@@ -272,24 +271,21 @@ class Conversation:
             case wire.Log(level, text, time_ns):
                 self._log(level, text, time_ns)
             case wire.Mirror(key, value, expires_ns, state):
-                self._note_mirror(key, value, expires_ns, state)
+                self._mirror.follow(key, value, expires_ns, state)
             case _:
                 return message
         return None
 
-    def _note_mirror(
-        self, key: str, value: bytes | None, expires_ns: int | None, state: str
-    ) -> None:
-        if state == "stored" and value is not None:
-            self._mirror.store(key, value, expires_ns)
-        elif state == "deleted":
-            self._mirror.forget(key)
-        else:
-            self._mirror.note_live(key)
+    def _death(self) -> Outcome:
+        ending = self._ending()
+        over_limit = self._process.over_limit()
+        if over_limit is not None:
+            return OverLimit(over_limit)
+        return Crashed(ending, self._process.last_words())
 
     def _ending(self) -> str:
         self._process.end()
-        return self._process.ending() or "ended"
+        return self._process.over_limit() or self._process.ending() or "ended"
 
 
 def _join(text: str, details: str) -> str:

@@ -22,6 +22,7 @@ from engine.model.event import (
     Crashed,
     Failed,
     Outcome,
+    OverLimit,
     PluginResponse,
     ProtocolBroken,
     Succeeded,
@@ -179,7 +180,7 @@ def _in_one_piece(response: PluginResponse) -> PluginResponse:
     return replace(response, body=bytes(body))
 
 
-def _failure(outcome: Failed | Crashed | TimedOut | ProtocolBroken) -> str:
+def _failure(outcome: Failed | Crashed | TimedOut | OverLimit | ProtocolBroken) -> str:
     match outcome:
         case Failed(message, _):
             return message
@@ -187,6 +188,8 @@ def _failure(outcome: Failed | Crashed | TimedOut | ProtocolBroken) -> str:
             return f"worker {reason}\n{stderr}" if stderr else f"worker {reason}"
         case TimedOut(limit_s):
             return f"run passed its time limit of {limit_s:g} s and was stopped"
+        case OverLimit(text):
+            return f"worker {text}"
         case ProtocolBroken(reason):
             return f"worker broke the protocol and was stopped: {reason}"
         case _:

@@ -13,6 +13,7 @@ from engine.model.event import (
     Crashed,
     Failed,
     Outcome,
+    OverLimit,
     ProtocolBroken,
     ScheduledEvent,
     Succeeded,
@@ -163,6 +164,8 @@ def error_code(outcome: Outcome) -> str | None:
             return outcome.code
         case TimedOut():
             return "run_timed_out"
+        case OverLimit():
+            return "over_limit"
         case Crashed():
             return "worker_died"
         case ProtocolBroken():

@@ -10,7 +10,8 @@ one action whose result is the next happening:
 
 The event in hand stays with the supervisor until it is committed or given up, so order holds.
 A run that fails follows the trigger's error behavior. A run whose worker *died* is delivered
-again whatever that is, up to a limit of deaths of this one event; so is one that failed because
+again whatever that is, up to a limit of deaths of this one event (a worker that was killed over a
+limit of its trigger has not died but failed: it would do so again); so is one that failed because
 the engine could not do what it asked, as on a full disk, without a limit. A request is never
 repeated. When several events were in the process that died, nobody knows whose fault it was: the
 death is not counted, and `engine.workers.solitude` sees to it that each of them is run alone.
@@ -21,7 +22,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from engine.model.event import Crashed, Failed, Outcome, ProtocolBroken, Succeeded, TimedOut
+from engine.model.event import (
+    Crashed,
+    Failed,
+    Outcome,
+    OverLimit,
+    ProtocolBroken,
+    Succeeded,
+    TimedOut,
+)
 from engine.model.trigger import ErrorBehavior
 from engine.workers.moves import (
     AwaitWork,
@@ -154,12 +163,10 @@ def _ran(state: State, outcome: Outcome, policy: Policy) -> Step:
             return _let_down(state, _with_details(message, traceback))
         case Failed(message, traceback):
             return _failed(state, outcome, _with_details(message, traceback), policy)
-        case TimedOut(limit_s):
-            text = f"run passed its time limit of {limit_s:g} s and was stopped"
-            return _killed(state, outcome, text, policy)
-        case ProtocolBroken(reason):
-            text = f"worker broke the protocol and was stopped: {reason}"
-            return _killed(state, outcome, text, policy)
+        case OverLimit(text, is_shared=True) if not policy.is_request:
+            return _died_with_others(state, f"worker {text}")
+        case TimedOut() | OverLimit() | ProtocolBroken():
+            return _killed(state, outcome, policy)
         case Crashed(reason, stderr, is_shared=True) if not policy.is_request:
             return _died_with_others(state, _with_details(f"worker {reason}", stderr))
         case Crashed(reason, stderr):
@@ -172,9 +179,21 @@ def _with_details(text: str, details: str) -> str:
     return f"{text}\n{details}" if details else text
 
 
-def _killed(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:
-    after = _failed(replace(state, has_worker=False), outcome, text, policy)
+def _killed(state: State, outcome: TimedOut | OverLimit | ProtocolBroken, policy: Policy) -> Step:
+    after = _failed(replace(state, has_worker=False), outcome, _why(outcome), policy)
     return replace(after, effects=(KillWorker(), *after.effects))
+
+
+def _why(outcome: TimedOut | OverLimit | ProtocolBroken) -> str:
+    match outcome:
+        case TimedOut(limit_s):
+            return f"run passed its time limit of {limit_s:g} s and was stopped"
+        case OverLimit(text):
+            return f"worker {text}"
+        case ProtocolBroken(reason):
+            return f"worker broke the protocol and was stopped: {reason}"
+        case _:
+            assert_never(outcome)
 
 
 def _failed(state: State, outcome: Outcome, text: str, policy: Policy) -> Step:

@@ -68,6 +68,7 @@ class WorkerProcess:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._partial = b""
         self._reading = threading.Lock()  # of several lanes, any may take what was printed
+        self._over_limit: str | None = None
         document = os.memfd_create("launch", os.MFD_CLOEXEC)
         self.output, printing_end = os.pipe2(os.O_CLOEXEC)
         try:
@@ -118,6 +119,14 @@ class WorkerProcess:
     def has_ended(self, within_s: float) -> bool:
         """Wait for the end of the process."""
         return _is_readable(self.pidfd, within_s)
+
+    def note_over_limit(self, text: str) -> None:
+        """Have the end of the process told as what it is: a kill over a limit; any thread."""
+        self._over_limit = text
+
+    def over_limit(self) -> str | None:
+        """Return the limit over which the process was killed, in words, or None."""
+        return self._over_limit
 
     def last_words(self) -> str:
         """Return the last lines that the process printed."""

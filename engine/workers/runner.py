@@ -15,7 +15,7 @@ from typing import assert_never
 from engine.errors import EngineError, TriggerDown, WorkerDied
 from engine.faultpoint import reach
 from engine.ingest.transaction import RunIdentity
-from engine.model.event import Crashed, Failed, Outcome, Succeeded
+from engine.model.event import Crashed, Failed, Outcome, OverLimit, Succeeded
 from engine.plugins.source import Source
 from engine.workers import moves
 from engine.workers.assignment import Assignment, Shared
@@ -189,7 +189,7 @@ class Runner:
 
     def _released(self, ran: moves.Ran) -> moves.Ran:
         """Leave the process to others, or find out whether others were in it when it died."""
-        if not isinstance(ran.outcome, Crashed):
+        if not isinstance(ran.outcome, Crashed | OverLimit):
             self._crew.solitude.leave(self._lane)
             return ran
         is_shared = self._crew.solitude.die(self._lane)

@@ -9,11 +9,12 @@ import threading
 from collections import OrderedDict
 from typing import assert_never
 
-from engine.errors import EngineError, PluginFailed, RunTimedOut, WorkerDied
+from engine.errors import EngineError, PluginFailed, RunTimedOut, WorkerDied, WorkerOverLimit
 from engine.model.event import (
     Crashed,
     Failed,
     Outcome,
+    OverLimit,
     ScheduledEvent,
     TableBatch,
     TimedOut,
@@ -83,6 +84,8 @@ def error_of(outcome: Outcome) -> EngineError:
             return PluginFailed(message)
         case TimedOut(limit_s):
             return RunTimedOut(f"the plugin did not answer within {limit_s:g} s")
+        case OverLimit(text):
+            return WorkerOverLimit(f"the plugin's worker process was {text}")
         case Crashed(reason, _):
             return WorkerDied(f"the plugin's worker process {reason}")
         case _:

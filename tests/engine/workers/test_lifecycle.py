@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model.event import Crashed, Failed, ProtocolBroken, Succeeded, TimedOut
+from engine.model.event import Crashed, Failed, OverLimit, ProtocolBroken, Succeeded, TimedOut
 from engine.model.trigger import ErrorBehavior
 from engine.workers import moves
 from engine.workers.lifecycle import step
@@ -154,12 +154,33 @@ def test_a_request_whose_worker_dies_is_answered_and_not_repeated() -> None:
 
 
 def test_a_run_past_its_limit_or_the_protocol_is_killed_and_counts_as_failed() -> None:
-    for outcome in (TimedOut(300.0), ProtocolBroken("garbage")):
+    for outcome in (TimedOut(300.0), OverLimit("killed: x"), ProtocolBroken("garbage")):
         after = step(running(), moves.Ran(outcome), policy())
 
         assert after.effects[0] == moves.KillWorker()
         assert after.action == moves.Commit(None)
         assert step(after.state, moves.Committed(), policy()).action == moves.Spawn()
+
+
+def test_a_run_over_a_limit_of_its_trigger_is_an_error_and_no_death() -> None:
+    outcome = OverLimit("killed: memory 512 MiB, peak 517 MiB")
+
+    after = step(running(), moves.Ran(outcome), policy(ErrorBehavior.RETRY))
+
+    assert recorded(after) == ["worker killed: memory 512 MiB, peak 517 MiB"]
+    assert (after.state.failures, after.state.deaths) == (1, 0)
+    assert after.action == moves.Pause(2)
+    assert not after.state.has_worker
+
+
+def test_events_that_were_together_in_a_process_over_its_limit_are_each_run_again_alone() -> None:
+    outcome = OverLimit("killed: memory 512 MiB, peak 517 MiB", is_shared=True)
+
+    after = step(running(), moves.Ran(outcome), policy())
+
+    assert after.state.has_event
+    assert (after.state.failures, after.state.deaths) == (0, 0)
+    assert isinstance(after.action, moves.Pause)
 
 
 def test_a_worker_that_does_not_start_is_tried_again_later_and_those_who_wait_are_told() -> None:
@@ -260,7 +281,15 @@ HAPPENINGS = st.one_of(
     st.builds(
         moves.Ran,
         st.sampled_from(
-            [DONE, Failed("x", ""), Crashed("x", ""), TimedOut(1.0), ProtocolBroken("x")]
+            [
+                DONE,
+                Failed("x", ""),
+                Crashed("x", ""),
+                TimedOut(1.0),
+                OverLimit("x"),
+                OverLimit("x", is_shared=True),
+                ProtocolBroken("x"),
+            ]
         ),
     ),
 )
