@@ -1,0 +1,1 @@
+"""Confinement of plugins: what a worker may see, do and use, and what enforces it."""

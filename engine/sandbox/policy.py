@@ -1,0 +1,205 @@
+"""What one worker may see and touch, as a value; the kernel's layers are told from it.
+
+Where the worker finds things:
+
+    with bubblewrap (level A)             without (level B)
+    /run/bulkhead/environment             the environment's real path
+    /run/bulkhead/plugin/<relative>       the real path of the view's entry
+    /tmp                                  <private folder>/.tmp
+    everything else                       everything else
+      at its own path                       at its own path
+
+The private folder is PLUGIN_DIR. Since the plugin owns it, nothing is mounted below it: symbolic
+links in it lead to the entries of the view. What the host has at other paths does not exist with
+bubblewrap, and is refused by Landlock.
+Pure; any thread may call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Literal
+
+__all__ = [
+    "DEVICES",
+    "ENVIRONMENT",
+    "ETC",
+    "INSIDE",
+    "SYSTEM",
+    "TEMPORARY",
+    "VIEW",
+    "Access",
+    "CgroupKind",
+    "Layers",
+    "Policy",
+    "ViewEntry",
+    "environment_seen",
+    "landlock_rules",
+    "temporary_seen",
+    "view_seen",
+]
+
+# Access of a Landlock rule: `read` a file, or a folder and all below it; `write` is everything
+# that can be done to files, reading included; `device` reads and writes a device that is there;
+# `socket` connects to the sockets in a folder.
+Access = Literal["read", "write", "device", "socket"]
+
+INSIDE = "/run/bulkhead"
+ENVIRONMENT = f"{INSIDE}/environment"
+VIEW = f"{INSIDE}/plugin"
+TEMPORARY = ".tmp"  # in the private folder, where there is no /tmp of the worker's own
+
+SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/sbin")
+ETC = (
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/crypto-policies",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/pki",
+    "/etc/ssl",
+    "/etc/timezone",
+)
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_MADE_UP = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf")
+# Without a /proc of the worker's own: itself, and what counts processors and memory.
+_PROC = (
+    "/proc/self",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/sys/devices/system/cpu",
+)
+
+
+class CgroupKind(Enum):
+    """Which control groups hold a worker."""
+
+    V2 = "v2"
+    V1 = "v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Which layers confine a worker; none at all when the sandbox is off.
+
+    Args:
+        bwrap: absolute path of bubblewrap, None when it is not used.
+        landlock_abi: of the kernel, 0 when Landlock is not used.
+        seccomp: whether system calls are filtered.
+        cgroup: None when no control groups are used.
+        own_uid: whether each trigger has a user id of its own.
+    """
+
+    bwrap: str | None = None
+    landlock_abi: int = 0
+    seccomp: bool = False
+    cgroup: CgroupKind | None = None
+    own_uid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ViewEntry:
+    """A file or folder that a worker finds in its PLUGIN_DIR though it lies elsewhere.
+
+    Args:
+        relative: path below PLUGIN_DIR, without `..`, as `alerts/rules.toml`.
+        host_path: absolute path on the host.
+        is_writable: whether writing it was granted.
+    """
+
+    relative: str
+    host_path: str
+    is_writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """All that one worker may see; every path is absolute and normal.
+
+    Args:
+        trigger_id: catalog id.
+        uid: user and group id of the worker, None when it keeps the server's.
+        plugin_dir: the server's plugin folder, which the worker does not see.
+        private_dir: the trigger's own folder, which is the worker's PLUGIN_DIR.
+        sockets_dir: where the worker's own endpoints lie, and no others.
+        runtime_dir: the runtime folder.
+        environment_dir: the virtual environment.
+        prefixes: folders of the interpreter's installation.
+        view: what stands in PLUGIN_DIR beside the worker's own files.
+        read: granted paths, seen at their own place.
+        write: granted paths that may be changed.
+        variables: the whole environment of the process.
+        tmp_bytes: size of /tmp and of /dev/shm, each.
+        tmp_inodes: files and folders in /tmp and in /dev/shm, each.
+    """
+
+    trigger_id: int
+    uid: int | None
+    plugin_dir: str
+    private_dir: str
+    sockets_dir: str
+    runtime_dir: str
+    environment_dir: str
+    prefixes: tuple[str, ...]
+    view: tuple[ViewEntry, ...] = ()
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tmp_bytes: int = 64 << 20
+    tmp_inodes: int = 16_384
+
+
+def environment_seen(policy: Policy, layers: Layers) -> str:
+    """Return where the worker finds its environment."""
+    return ENVIRONMENT if layers.bwrap else policy.environment_dir
+
+
+def temporary_seen(policy: Policy, layers: Layers) -> str:
+    """Return the worker's folder for temporary files."""
+    return "/tmp" if layers.bwrap else f"{policy.private_dir}/{TEMPORARY}"  # noqa: S108  its own
+
+
+def view_seen(entry: ViewEntry, layers: Layers) -> str:
+    """Return where an entry of the view really lies for the worker."""
+    return f"{VIEW}/{entry.relative}" if layers.bwrap else entry.host_path
+
+
+def landlock_rules(policy: Policy, layers: Layers) -> tuple[tuple[str, Access], ...]:
+    """Return what Landlock is to allow, as the worker sees paths.
+
+    Rules name paths that may not exist, which the worker passes over. Links are followed.
+    """
+    own = _inside(policy) if layers.bwrap else _on_the_host(policy)
+    return (*_everywhere(policy), *own)
+
+
+def _everywhere(policy: Policy) -> Iterator[tuple[str, Access]]:
+    yield from _all("read", SYSTEM, ETC, _MADE_UP, policy.prefixes, policy.read)
+    yield policy.runtime_dir, "read"
+    yield policy.sockets_dir, "socket"
+    yield from _all("device", DEVICES)
+    yield from _all("write", (policy.private_dir,), policy.write)
+
+
+def _inside(policy: Policy) -> Iterator[tuple[str, Access]]:
+    yield from _all("read", (ENVIRONMENT, VIEW, "/proc"))
+    yield from _all("write", ("/tmp", "/dev/shm"))  # noqa: S108  both are the worker's own
+    yield from _all("write", (f"{VIEW}/{e.relative}" for e in policy.view if e.is_writable))
+
+
+def _on_the_host(policy: Policy) -> Iterator[tuple[str, Access]]:
+    yield from _all("read", (policy.environment_dir,), _PROC)
+    yield from ((e.host_path, "write" if e.is_writable else "read") for e in policy.view)
+
+
+def _all(access: Access, *groups: Iterable[str]) -> Iterator[tuple[str, Access]]:
+    yield from ((path, access) for group in groups for path in group)

@@ -1,0 +1,88 @@
+"""What a worker may see, as rules for Landlock, with bubblewrap and without."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.sandbox.policy import (
+    ENVIRONMENT,
+    VIEW,
+    Layers,
+    Policy,
+    ViewEntry,
+    environment_seen,
+    landlock_rules,
+    temporary_seen,
+    view_seen,
+)
+
+NAMESPACES = Layers(bwrap="/usr/bin/bwrap", landlock_abi=7, seccomp=True)
+LANDLOCK_ONLY = Layers(landlock_abi=7, seccomp=True)
+POLICY = Policy(
+    trigger_id=7,
+    uid=None,
+    plugin_dir="/srv/plugins",
+    private_dir="/srv/db/node/private/7",
+    sockets_dir="/tmp/bulkhead/7-x",
+    runtime_dir="/srv/db/runtime/cpython-311",
+    environment_dir="/srv/plugins/.venv",
+    prefixes=("/opt/python",),
+    view=(
+        ViewEntry("alert.py", "/srv/plugins/alert.py"),
+        ViewEntry("queue", "/srv/plugins/queue", is_writable=True),
+    ),
+    read=("/mnt/models",),
+    write=("/mnt/reports",),
+)
+
+
+def test_with_namespaces_the_view_lies_at_a_place_of_its_own() -> None:
+    rules = landlock_rules(POLICY, NAMESPACES)
+
+    assert (VIEW, "read") in rules
+    assert (f"{VIEW}/queue", "write") in rules
+    assert (ENVIRONMENT, "read") in rules
+    assert not any(path.startswith("/srv/plugins") for path, _ in rules)
+
+
+def test_without_namespaces_rules_name_the_entries_and_not_the_plugin_folder() -> None:
+    rules = dict(landlock_rules(POLICY, LANDLOCK_ONLY))
+
+    assert rules["/srv/plugins/alert.py"] == "read"
+    assert rules["/srv/plugins/queue"] == "write"
+    assert rules["/srv/plugins/.venv"] == "read"
+    assert not {"/srv/plugins", "/tmp", "/dev/shm", "/proc", "/etc", "/dev"} & set(rules)
+
+
+def test_granted_paths_have_the_access_that_was_granted() -> None:
+    for layers in (NAMESPACES, LANDLOCK_ONLY):
+        rules = dict(landlock_rules(POLICY, layers))
+
+        assert rules["/mnt/models"] == "read"
+        assert rules["/mnt/reports"] == "write"
+        assert rules["/srv/db/node/private/7"] == "write"
+        assert rules["/tmp/bulkhead/7-x"] == "socket"
+        assert rules["/dev/null"] == "device"
+
+
+def test_places_follow_the_layers() -> None:
+    entry = POLICY.view[0]
+
+    assert view_seen(entry, NAMESPACES) == f"{VIEW}/alert.py"
+    assert view_seen(entry, LANDLOCK_ONLY) == "/srv/plugins/alert.py"
+    assert environment_seen(POLICY, NAMESPACES) == ENVIRONMENT
+    assert environment_seen(POLICY, LANDLOCK_ONLY) == "/srv/plugins/.venv"
+    assert temporary_seen(POLICY, NAMESPACES) == "/tmp"
+    assert temporary_seen(POLICY, LANDLOCK_ONLY) == "/srv/db/node/private/7/.tmp"
+
+
+@given(st.lists(st.sampled_from(["/a", "/a/b", "/c"]), max_size=3), st.booleans())
+def test_nothing_is_writable_that_was_not_granted(write: list[str], has_bwrap: bool) -> None:
+    policy = replace(POLICY, view=(), write=tuple(write))
+    layers = NAMESPACES if has_bwrap else LANDLOCK_ONLY
+
+    written = {path for path, access in landlock_rules(policy, layers) if access == "write"}
+
+    own = {"/tmp", "/dev/shm"} if has_bwrap else set()
+    assert written == {policy.private_dir, *write} | own
