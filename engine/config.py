@@ -9,20 +9,20 @@ Pure; the values may be shared by all threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, TypeVar, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from engine.errors import InvalidConfig
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from engine.errors import InvalidConfig, InvalidParameter
+from engine.model.grants import GRANT_KINDS, Grants, parse_grants
+from engine.model.limits import Limits, parse_limits, split_limits
+from engine.settings import NOT_NEGATIVE, PORT, POSITIVE, check_choice, read_section
 
 __all__ = [
     "Config",
     "HttpConfig",
     "QueryConfig",
+    "SandboxConfig",
     "StorageConfig",
     "WalConfig",
     "WorkersConfig",
@@ -31,26 +31,11 @@ __all__ = [
 _KIB = 1024
 _MIB = 1024 * _KIB
 _GIB = 1024 * _MIB
-_LARGEST_PORT = 65_535
-_SANDBOXES = ("off",)
+_SANDBOX_MODES = ("required", "best-effort", "off")
+# What a limit is when neither the trigger nor the server's user has said.
+_LIMITS = ("memory=512MiB", "processes=64", "disk=256MiB", "time=5m")
 _PACKAGE_MANAGERS = ("discover", "uv", "pip", "disabled")
 _KINDS = ("wal", "schedule", "request")
-
-_Section = TypeVar("_Section", bound="DataclassInstance")
-_RULE = "rule"
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What a value must be: `<value> is not <text>` when it is not."""
-
-    text: str
-    holds: Callable[[float], bool]
-
-
-_POSITIVE = {_RULE: _Rule("> 0", lambda value: value > 0)}
-_NOT_NEGATIVE = {_RULE: _Rule(">= 0", lambda value: value >= 0)}
-_PORT = {_RULE: _Rule("a port from 0 to 65535", lambda value: 0 <= value <= _LARGEST_PORT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +45,11 @@ class HttpConfig:
     # Reachable from this machine only, as long as tokens are not enforced.
     bind_host: str = "127.0.0.1"
     # The port of InfluxDB 3; 0 takes a free one.
-    bind_port: int = field(default=8181, metadata=_PORT)
+    bind_port: int = field(default=8181, metadata=PORT)
     # Of a body, before and after decompression; as InfluxDB 3 Core.
-    max_request_bytes: int = field(default=10 * _MIB, metadata=_POSITIVE)
+    max_request_bytes: int = field(default=10 * _MIB, metadata=POSITIVE)
     # For running requests after a stop; with the grace of workers it stays below 5 s.
-    grace_s: float = field(default=2.0, metadata=_NOT_NEGATIVE)
+    grace_s: float = field(default=2.0, metadata=NOT_NEGATIVE)
     # Whoever opens the server to all has to say so.
     without_auth: bool = False
 
@@ -74,13 +59,13 @@ class WalConfig:
     """The write-ahead log."""
 
     # How often WAL triggers fire; as InfluxDB 3 Core. Writes are durable before.
-    flush_interval_s: float = field(default=1.0, metadata=_POSITIVE)
+    flush_interval_s: float = field(default=1.0, metadata=POSITIVE)
     # Small enough to read one again quickly, large enough that changing files is rare.
-    segment_bytes: int = field(default=64 * _MIB, metadata=_POSITIVE)
+    segment_bytes: int = field(default=64 * _MIB, metadata=POSITIVE)
     # Of writes that wait for the disk; beyond it clients are told to come back.
-    max_pending_bytes: int = field(default=256 * _MIB, metadata=_POSITIVE)
+    max_pending_bytes: int = field(default=256 * _MIB, metadata=POSITIVE)
     # Kept for triggers that lag; beyond it they lose the oldest rows and not the disk to all.
-    max_lag_bytes: int = field(default=8 * _GIB, metadata=_POSITIVE)
+    max_lag_bytes: int = field(default=8 * _GIB, metadata=POSITIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +73,17 @@ class StorageConfig:
     """Rows in memory and in files."""
 
     # A server with 4 GiB still has room for queries; beyond it writes are refused.
-    hot_buffer_bytes: int = field(default=2 * _GIB, metadata=_POSITIVE)
+    hot_buffer_bytes: int = field(default=2 * _GIB, metadata=POSITIVE)
     # Of one table in memory, before its rows go to files; large enough for few and good files.
-    persist_bytes: int = field(default=32 * _MIB, metadata=_POSITIVE)
+    persist_bytes: int = field(default=32 * _MIB, metadata=POSITIVE)
     # Of the oldest row of a table in memory; a restart reads about so much of the log again.
-    persist_age_s: float = field(default=600.0, metadata=_POSITIVE)
+    persist_age_s: float = field(default=600.0, metadata=POSITIVE)
     # Of all tables in memory; many small tables reach it before one of them is large.
-    persist_total_bytes: int = field(default=256 * _MIB, metadata=_POSITIVE)
+    persist_total_bytes: int = field(default=256 * _MIB, metadata=POSITIVE)
     # Between looks for rows that are too old and deletions that are due; as InfluxDB 3 Core.
-    retention_check_s: float = field(default=1800.0, metadata=_POSITIVE)
+    retention_check_s: float = field(default=1800.0, metadata=POSITIVE)
     # From a deletion to the removal of the rows, unless it says; as InfluxDB 3 Core.
-    hard_delete_default_s: float = field(default=259_200.0, metadata=_NOT_NEGATIVE)
+    hard_delete_default_s: float = field(default=259_200.0, metadata=NOT_NEGATIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +91,11 @@ class QueryConfig:
     """SQL."""
 
     # Each uses several cores by itself; two keep a long query from blocking a short one.
-    workers: int = field(default=2, metadata=_POSITIVE)
+    workers: int = field(default=2, metadata=POSITIVE)
     # Queries that wait; beyond it clients are told to come back.
-    max_pending: int = field(default=128, metadata=_POSITIVE)
+    max_pending: int = field(default=128, metadata=POSITIVE)
     # Of one answer; it is held in memory twice while it is rendered.
-    max_result_bytes: int = field(default=256 * _MIB, metadata=_POSITIVE)
+    max_result_bytes: int = field(default=256 * _MIB, metadata=POSITIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,31 +103,75 @@ class WorkersConfig:
     """Worker processes of plugins."""
 
     # Until a worker is ready; large libraries take seconds to import from a cold disk.
-    start_timeout_s: float = field(default=30.0, metadata=_POSITIVE)
-    # Of one run; most take milliseconds, forecasts and downsampling take minutes.
-    run_timeout_s: float = field(default=300.0, metadata=_POSITIVE)
+    start_timeout_s: float = field(default=30.0, metadata=POSITIVE)
     # Of workers by one event, before that event is given up: accidents are rarer than poison.
-    max_deaths: int = field(default=3, metadata=_POSITIVE)
+    max_deaths: int = field(default=3, metadata=POSITIVE)
     # Of one event under the error behavior retry, before it is given up; about ten minutes.
-    max_attempts: int = field(default=10, metadata=_POSITIVE)
+    max_attempts: int = field(default=10, metadata=POSITIVE)
     # Runs that cause each other through the tables they write; as a plugin that reads its output.
-    max_causes: int = field(default=16, metadata=_POSITIVE)
+    max_causes: int = field(default=16, metadata=POSITIVE)
     # Between the request to end and the kill; enough for a `finally` that closes a connection.
-    cancel_grace_s: float = field(default=2.0, metadata=_NOT_NEGATIVE)
+    cancel_grace_s: float = field(default=2.0, metadata=NOT_NEGATIVE)
     # Of one event; as dicts in the worker such an event takes about 50 MB.
-    max_event_rows: int = field(default=50_000, metadata=_POSITIVE)
+    max_event_rows: int = field(default=50_000, metadata=POSITIVE)
     # Of one event as columns; wide rows reach it before the number of rows does.
-    max_event_bytes: int = field(default=16 * _MIB, metadata=_POSITIVE)
+    max_event_bytes: int = field(default=16 * _MIB, metadata=POSITIVE)
     # Of one cached value that outlives its worker; larger ones are lost when it dies.
-    mirror_value_bytes: int = field(default=_MIB, metadata=_NOT_NEGATIVE)
+    mirror_value_bytes: int = field(default=_MIB, metadata=NOT_NEGATIVE)
     # Runs of an asynchronous trigger at the same time, each a thread of its worker.
-    async_lanes: int = field(default=4, metadata=_POSITIVE)
+    async_lanes: int = field(default=4, metadata=POSITIVE)
     # Kinds of triggers that may be created.
     allowed_kinds: tuple[str, ...] = _KINDS
     # Of one installation of packages; the large ones bring hundreds of megabytes.
-    install_timeout_s: float = field(default=600.0, metadata=_POSITIVE)
+    install_timeout_s: float = field(default=600.0, metadata=POSITIVE)
     # Requests that wait for one trigger; beyond it clients are told to come back.
-    request_queue: int = field(default=64, metadata=_POSITIVE)
+    request_queue: int = field(default=64, metadata=POSITIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """What plugins may do, and what keeps them from doing more."""
+
+    # `required` runs no plugin that is not confined, `best-effort` takes what the machine has.
+    mode: str = "off"
+    # What every trigger may reach beyond its own folder, as `env=NAME`; nothing unless said.
+    default_grants: tuple[str, ...] = ()
+    # As `memory=1GiB`, for what a trigger does not say. Most runs take milliseconds and a few
+    # megabytes; forecasts and downsampling take minutes, numpy and pandas 200 MB.
+    default_limits: tuple[str, ...] = _LIMITS
+    # Above which no trigger's limit counts, in the same form.
+    max_limits: tuple[str, ...] = ()
+    # Kinds of grants that triggers may have; who creates a trigger asks, who runs the server rules.
+    allowed_grants: tuple[str, ...] = GRANT_KINDS
+    # The program bubblewrap; /usr/bin/bwrap if empty.
+    bwrap: str = ""
+    # Of a worker's private /tmp, and as much again of its /dev/shm; both are memory.
+    tmp_bytes: int = field(default=64 * _MIB, metadata=POSITIVE)
+    # Files in each of the two; every one of them costs the kernel memory of its own.
+    tmp_inodes: int = field(default=16_384, metadata=POSITIVE)
+
+    @property
+    def limits(self) -> Limits:
+        """What a limit is that a trigger does not say."""
+        return _limits(self.default_limits).over(_limits(_LIMITS))
+
+    @property
+    def ceilings(self) -> Limits:
+        """Above which no limit counts."""
+        return _limits(self.max_limits)
+
+    @property
+    def run_timeout_s(self) -> float:
+        """Of one run whose trigger does not say."""
+        return self.limits_of(Limits()).time_s or math.inf
+
+    def limits_of(self, own: Limits) -> Limits:
+        """Return what counts for a trigger; all is said but `cpu`, which may be None."""
+        return own.over(self.limits).capped(self.ceilings)
+
+    def grants_of(self, own: Grants) -> Grants:
+        """Return what is granted to a trigger, with what every trigger is granted."""
+        return own.joined(parse_grants(self.default_grants))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +192,7 @@ class Config:
     package_manager: str = "discover"
     # The plugins' Python environment; `.venv` in the plugin folder if empty.
     environment_dir: str = ""
-    # Processes of their own are the only wall so far.
-    sandbox: str = "off"
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, object]) -> Config:
@@ -173,7 +201,7 @@ class Config:
         Raises:
             InvalidConfig: as `wal.flush_interval_s: -1 is not > 0`.
         """
-        config = _section(cls, settings, "")
+        config = read_section(cls, settings, "")
         for name in ("node_id", "data_dir", "plugin_dir"):
             if not getattr(config, name).strip():
                 raise InvalidConfig(f"{name}: must not be empty")
@@ -181,16 +209,11 @@ class Config:
             raise InvalidConfig(
                 f"plugin_repo: {config.plugin_repo!r} is not a URL of http or https"
             )
-        _check_choice("sandbox", config.sandbox, _SANDBOXES)
-        _check_choice("package_manager", config.package_manager, _PACKAGE_MANAGERS)
+        _check_sandbox(config.sandbox)
+        check_choice("package_manager", config.package_manager, _PACKAGE_MANAGERS)
         for name in config.workers.allowed_kinds:
-            _check_choice("workers.allowed_kinds", name, _KINDS)
+            check_choice("workers.allowed_kinds", name, _KINDS)
         return config
-
-
-def _check_choice(path: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InvalidConfig(f"{path}: {value!r} is not one of {_listed(choices)}")
 
 
 def _is_web_url(text: str) -> bool:
@@ -202,57 +225,20 @@ def _is_web_url(text: str) -> bool:
     return is_web and not parts.query and not parts.fragment and text.isprintable()
 
 
-def _section(kind: type[_Section], given: object, path: str) -> _Section:
-    if not isinstance(given, Mapping):
-        raise InvalidConfig(f"{path.rstrip('.')}: {given!r} is not a section of settings")
-    known = {setting.name: setting for setting in fields(kind)}
-    for name in given:
-        if name not in known:
-            raise InvalidConfig(f"{path}{name}: unknown setting; known are {_listed(known)}")
-    for name, setting in known.items():
-        is_required = setting.default is MISSING and setting.default_factory is MISSING
-        if is_required and name not in given:
-            raise InvalidConfig(f"{path}{name}: is required")
-    types = get_type_hints(kind)
-    return kind(**{n: _value(types[n], known[n], v, f"{path}{n}") for n, v in given.items()})
+def _check_sandbox(sandbox: SandboxConfig) -> None:
+    check_choice("sandbox.mode", sandbox.mode, _SANDBOX_MODES)
+    for name in sandbox.allowed_grants:
+        check_choice("sandbox.allowed_grants", name, GRANT_KINDS)
+    name = "default_grants"
+    try:
+        parse_grants(sandbox.default_grants)
+        name = "default_limits"
+        _limits(sandbox.default_limits)
+        name = "max_limits"
+        _limits(sandbox.max_limits)
+    except InvalidParameter as error:
+        raise InvalidConfig(f"sandbox.{name}: {error}") from error
 
 
-def _value(kind: type, setting: Field[object], value: object, path: str) -> object:
-    if is_dataclass(kind):
-        return _section(kind, value, f"{path}.")
-    typed = _typed(kind, value, path)
-    rule = setting.metadata.get(_RULE)
-    if rule is not None and not rule.holds(typed):
-        raise InvalidConfig(f"{path}: {value} is not {rule.text}")
-    return typed
-
-
-def _typed(kind: type, value: object, path: str) -> object:
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise InvalidConfig(f"{path}: {value} is not a finite number")
-        return float(value)
-    if get_origin(kind) is tuple:
-        return _texts(value, path)
-    is_bool = isinstance(value, bool)
-    if isinstance(value, kind) and is_bool is (kind is bool):
-        return value
-    raise InvalidConfig(f"{path}: {value!r} is not {_TYPE_WORDS[kind]}")
-
-
-def _texts(value: object, path: str) -> tuple[str, ...]:
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    raise InvalidConfig(f"{path}: {value!r} is not a list of texts")
-
-
-_TYPE_WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-}
-
-
-def _listed(names: Mapping[str, object] | tuple[str, ...]) -> str:
-    return ", ".join(names)
+def _limits(texts: tuple[str, ...]) -> Limits:
+    return parse_limits(split_limits(texts))

@@ -239,10 +239,11 @@ def _premises(config: Config, closing: ExitStack) -> Premises:
         runtime_dir=Path(config.data_dir).absolute() / "runtime",
         limits=RunLimits(
             start_s=config.workers.start_timeout_s,
-            run_s=config.workers.run_timeout_s,
+            run_s=config.sandbox.run_timeout_s,
             cancel_grace_s=config.workers.cancel_grace_s,
         ),
         mirror_value_bytes=config.workers.mirror_value_bytes,
+        limits_of=config.sandbox.limits_of,
     )
     closing.callback(premises.close)
     return premises

@@ -3,10 +3,11 @@
     {"id": n, "database_id": n, "name": text, "plugin": text, "spec": SPEC,
      "arguments": {text: text} | null, "disabled": bool, "start": n,
      "run_async": bool, "error_behavior": text,
-     "catch_up": text, "time_limit_s": number | null, "cors": [text, ...],
-     "on_lag": text}
+     "catch_up": text, "cors": [text, ...], "on_lag": text,
+     "grants": [text, ...], "limits": {text: text}}
 
-The last four are absent in what earlier versions wrote and have their defaults then.
+The last five are absent in what earlier versions wrote and have their defaults then. Instead of the
+limits there may be `"time_limit_s": number | null`, which is the limit `time`.
 Pure; may be called from any thread.
 """
 
@@ -15,6 +16,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from engine.errors import InvalidParameter
+from engine.model.grants import Grants, grant_texts, parse_grants
+from engine.model.limits import LEAST_TIME_S, Limits, limit_texts, parse_limits, split_limits
 from engine.model.trigger import (
     CatchUp,
     ErrorBehavior,
@@ -29,9 +33,9 @@ __all__ = ["decode_trigger", "encode_trigger"]
 
 _LATER_SETTINGS: Mapping[object, object] = {
     "catch_up": "one",
-    "time_limit_s": None,
     "cors": ["*"],
     "on_lag": "keep",
+    "grants": [],
 }
 
 
@@ -46,9 +50,10 @@ def encode_trigger(trigger: Trigger) -> dict[str, object]:
         "run_async": trigger.settings.run_async,
         "error_behavior": trigger.settings.error_behavior.value,
         "catch_up": trigger.settings.catch_up.value,
-        "time_limit_s": trigger.settings.time_limit_s,
         "cors": list(trigger.settings.cors),
         "on_lag": trigger.settings.on_lag.value,
+        "grants": grant_texts(trigger.settings.grants),
+        "limits": split_limits(limit_texts(trigger.settings.limits)),
         "arguments": None if trigger.arguments is None else dict(trigger.arguments),
         "disabled": trigger.disabled,
         "start": trigger.start,
@@ -89,23 +94,48 @@ def decode_trigger(item: object) -> Trigger:
 
 
 def _settings(item: Mapping[object, object]) -> TriggerSettings:
-    complete = {**_LATER_SETTINGS, **item}
+    complete = {**_LATER_SETTINGS, "limits": _earlier_limits(item), **item}
     match complete:
         case {
             "run_async": bool(run_async),
             "error_behavior": str(error_behavior),
             "catch_up": str(catch_up),
-            "time_limit_s": int() | float() | None as time_limit_s,
             "cors": list(cors),
             "on_lag": str(on_lag),
+            "grants": list(grants),
+            "limits": dict(limits),
         }:
             return TriggerSettings(
                 run_async,
                 ErrorBehavior(error_behavior),
                 CatchUp(catch_up),
-                time_limit_s,
+                _limits(limits),
                 tuple(map(str, cors)),
                 OnLag(on_lag),
+                _grants(grants),
             )
         case _:
             raise ValueError(f"not the settings of a trigger: {str(item)[:200]}")
+
+
+def _earlier_limits(item: Mapping[object, object]) -> dict[object, object]:
+    """Return the only limit that earlier versions had; theirs could be shorter than is kept now."""
+    match item.get("time_limit_s"):
+        case int() | float() as time_s:
+            return {"time": max(time_s, LEAST_TIME_S)}
+        case other:
+            return {"time": other}
+
+
+def _grants(texts: list[object]) -> Grants:
+    try:
+        return parse_grants(map(str, texts))
+    except InvalidParameter as error:
+        raise ValueError(str(error)) from error
+
+
+def _limits(values: dict[str, object]) -> Limits:
+    try:
+        return parse_limits(values)
+    except InvalidParameter as error:
+        raise ValueError(str(error)) from error

@@ -11,9 +11,10 @@ from engine.cli.failures import BadValue
 __all__ = [
     "bind",
     "byte_count",
-    "default_limits",
     "duration",
     "duration_s",
+    "grant_kinds",
+    "grants",
     "kinds",
     "limits",
     "node_id",
@@ -24,19 +25,9 @@ __all__ = [
 ]
 
 _KINDS = {"wal": "wal", "wal_flush": "wal", "schedule": "schedule", "request": "request"}
+_SANDBOX_MODES = ("required", "best-effort", "off")
 _PACKAGE_MANAGERS = ("discover", "uv", "pip", "disabled")
 _NODE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_SIZE = re.compile(r"(?P<count>\d+)\s*(?P<unit>|B|KB|MB|GB|KIB|MIB|GIB)", re.IGNORECASE)
-_UNIT_BYTES = {
-    "": 1,
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-}
 
 
 def node_id(text: str | None) -> str | None:
@@ -64,9 +55,9 @@ def package_manager(text: str) -> str:
 
 
 def sandbox(text: str) -> str:
-    """Take the one mode there is."""
-    if text != "off":
-        reason = "this version does not confine plugins; use 'off'"
+    """Take a mode of the sandbox."""
+    if text not in _SANDBOX_MODES:
+        reason = f"possible values: {', '.join(_SANDBOX_MODES)}"
         raise BadValue(text, "--sandbox <MODE>", reason)
     return text
 
@@ -105,10 +96,16 @@ def duration(option: str, *, may_be_0: bool = False) -> Callable[[str | None], s
 
 def byte_count(text: str, option: str) -> int:
     """Return the bytes of a size, which may have a unit."""
-    found = _SIZE.fullmatch(text.strip())
-    count = 0 if found is None else int(found["count"]) * _UNIT_BYTES[found["unit"].upper()]
+    from engine.errors import InvalidParameter
+    from engine.model.size import parse_size
+
+    shown = f"{option} <SIZE>"
+    try:
+        count = parse_size(text)
+    except InvalidParameter as error:
+        raise BadValue(text, shown, "expected a size as 2GiB or 500MB") from error
     if not count:
-        raise BadValue(text, f"{option} <SIZE>", "expected a size as 2GiB or 500MB")
+        raise BadValue(text, shown, "expected a size as 2GiB or 500MB")
     return count
 
 
@@ -123,15 +120,46 @@ def size(option: str) -> Callable[[str | None], str | None]:
     return check
 
 
-def limits(texts: list[str]) -> list[str]:
-    """Take limits of a trigger, as `time=30s`."""
-    _time_limit_s(texts, "--limit <NAME=VALUE>")
-    return texts
+def limits(option: str) -> Callable[[list[str]], list[str]]:
+    """Return the check of an option that takes limits, as `time=30s`."""
+
+    def check(texts: list[str]) -> list[str]:
+        from engine.errors import InvalidParameter
+        from engine.model.limits import parse_limits, split_limits
+
+        try:
+            parse_limits(split_limits(texts))
+        except InvalidParameter as error:
+            raise BadValue(" ".join(texts), f"{option} <NAME=VALUE>", str(error)) from error
+        return texts
+
+    return check
 
 
-def default_limits(texts: list[str]) -> list[str]:
-    """Take limits of triggers that have none of their own."""
-    _time_limit_s(texts, "--default-limit <NAME=VALUE>")
+def grants(option: str) -> Callable[[list[str]], list[str]]:
+    """Return the check of an option that takes grants, as `net=example.com:443`."""
+
+    def check(texts: list[str]) -> list[str]:
+        from engine.errors import InvalidParameter
+        from engine.model.grants import grant_texts, parse_grants
+
+        try:
+            return grant_texts(parse_grants(texts))
+        except InvalidParameter as error:
+            raise BadValue(" ".join(texts), f"{option} <GRANT>", str(error)) from error
+
+    return check
+
+
+def grant_kinds(texts: list[str]) -> list[str]:
+    """Take kinds of grants, or `none`."""
+    from engine.model.grants import GRANT_KINDS
+
+    known = (*GRANT_KINDS, "none")
+    for text in texts:
+        if text not in known:
+            reason = f"possible values: {', '.join(known)}"
+            raise BadValue(text, "--allow-grant <KIND>", reason)
     return texts
 
 
@@ -145,13 +173,3 @@ def kinds(text: str | None) -> str | None:
             option = "--restrict-plugin-triggers-to <KINDS>"
             raise BadValue(name, option, f"possible values: {', '.join(_KINDS)}")
     return ",".join(dict.fromkeys(_KINDS[name] for name in names))
-
-
-def _time_limit_s(texts: list[str], option: str) -> float | None:
-    from engine.errors import InvalidParameter
-    from engine.model.limits import parse_limits, split_limits
-
-    try:
-        return parse_limits(split_limits(texts))
-    except InvalidParameter as error:
-        raise BadValue(" ".join(texts), option, str(error)) from error

@@ -164,14 +164,23 @@ def create_trigger(
             "keep if absent.",
         ),
     ] = None,
+    grant: Annotated[
+        list[str],
+        typer.Option(
+            metavar="GRANT",
+            callback=checks.grants("--grant"),
+            help="What the plugin may reach: net=HOST:PORT, net=self, read=PATH, write=PATH, "
+            "env=NAME or subprocess; may be repeated.",
+        ),
+    ] = [],  # noqa: B006  Typer makes a new list for each call
     limit: Annotated[
         list[str],
         typer.Option(
             metavar="NAME=VALUE",
-            callback=checks.limits,
-            help="What a run may use, as time=30s; may be repeated.",
+            callback=checks.limits("--limit"),
+            help="What the plugin may use, as memory=1GiB or time=30s; may be repeated.",
         ),
-    ] = [],  # noqa: B006  Typer makes a new list for each call
+    ] = [],  # noqa: B006
     cors: Annotated[
         list[str],
         typer.Option(
@@ -196,7 +205,7 @@ def create_trigger(
         "trigger_settings": {
             "run_async": run_asynchronous,
             "error_behavior": error_behavior,
-            **_own_settings(catch_up, on_lag, limit, cors),
+            **_own_settings(catch_up, on_lag, grant, limit, cors),
         },
         "trigger_specification": trigger_spec,
         "trigger_arguments": None
@@ -213,7 +222,7 @@ def create_trigger(
 
 
 def _own_settings(
-    catch_up: str | None, on_lag: str | None, limit: list[str], cors: list[str]
+    catch_up: str | None, on_lag: str | None, grant: list[str], limit: list[str], cors: list[str]
 ) -> dict[str, object]:
     """Return what was given of the settings that InfluxDB 3 Core does not have."""
     from engine.model.limits import split_limits
@@ -221,6 +230,7 @@ def _own_settings(
     given = {
         "catch_up": catch_up,
         "on_lag": on_lag,
+        "grants": grant or None,
         "limits": split_limits(limit),
         "cors": [] if cors == ["none"] else cors or None,
     }

@@ -12,6 +12,14 @@ import typer
 
 from engine.cli import checks
 from engine.cli.address import is_loopback, parse_bind
+from engine.cli.sandbox_options import (
+    AllowGrant,
+    DefaultGrant,
+    DefaultLimit,
+    MaxLimit,
+    Sandbox,
+    sandbox_settings,
+)
 from engine.cli.server import run_server
 from engine.cli.storage_options import (
     HardDeleteDefaultDuration,
@@ -128,12 +136,11 @@ def serve(
             help="Ask nobody for a token; this version never does.",
         ),
     ] = False,
-    sandbox: Annotated[
-        str,
-        typer.Option(
-            envvar="BULKHEAD_SANDBOX", metavar="MODE", callback=checks.sandbox, help="off"
-        ),
-    ] = "off",
+    sandbox: Sandbox = "off",
+    default_grant: DefaultGrant = [],  # noqa: B006  Typer makes a new list for each call
+    default_limit: DefaultLimit = [],  # noqa: B006
+    max_limit: MaxLimit = [],  # noqa: B006
+    allow_grant: AllowGrant = [],  # noqa: B006
     max_deaths: Annotated[
         int,
         typer.Option(
@@ -161,15 +168,6 @@ def serve(
             help="Runs that may cause each other by what they write.",
         ),
     ] = 16,
-    default_limit: Annotated[
-        list[str],
-        typer.Option(
-            envvar="BULKHEAD_DEFAULT_LIMIT",
-            metavar="NAME=VALUE",
-            callback=checks.default_limits,
-            help="What a run may use whose trigger does not say, as time=5m; may be repeated.",
-        ),
-    ] = [],  # noqa: B006  Typer makes a new list for each call
     restrict_plugin_triggers_to: Annotated[
         str | None,
         typer.Option(
@@ -216,11 +214,16 @@ def serve(
             "max_deaths": max_deaths,
             "max_attempts": max_attempts,
             "max_causes": max_causes,
-            **_own_limits(default_limit),
             **_own_kinds(restrict_plugin_triggers_to),
         },
         "package_manager": package_manager,
-        "sandbox": sandbox,
+        "sandbox": sandbox_settings(
+            sandbox,
+            default_grants=default_grant,
+            default_limits=default_limit,
+            max_limits=max_limit,
+            allowed_grants=allow_grant,
+        ),
     }
     if virtual_env_location is not None:
         settings["environment_dir"] = str(virtual_env_location.expanduser().absolute())
@@ -228,13 +231,6 @@ def serve(
         settings["plugin_repo"] = plugin_repo
     _warn_when_open(host)
     run_server(settings, verbose=verbose)
-
-
-def _own_limits(texts: list[str]) -> dict[str, object]:
-    from engine.model.limits import parse_limits, split_limits
-
-    limit_s = parse_limits(split_limits(texts))
-    return {} if limit_s is None else {"run_timeout_s": limit_s}
 
 
 def _own_kinds(text: str | None) -> dict[str, object]:

@@ -14,6 +14,7 @@ from engine.http.bodies import read_body
 from engine.http.endpoint import blocking
 from engine.http.fields import Fields, JsonFields, QueryFields, require_json
 from engine.http.services import HttpServices
+from engine.model.grants import parse_grants
 from engine.model.limits import parse_limits
 from engine.model.trigger import (
     TriggerSettings,
@@ -92,8 +93,6 @@ def _new_trigger(fields: JsonFields) -> NewTrigger:
 def _settings(fields: JsonFields | None) -> TriggerSettings:
     if fields is None:
         return TriggerSettings()
-    if fields.has("grants"):
-        raise _not_in_force("trigger_settings.grants")
     default = TriggerSettings()
     behavior = fields.optional_text("error_behavior")
     catch_up = fields.optional_text("catch_up")
@@ -104,9 +103,10 @@ def _settings(fields: JsonFields | None) -> TriggerSettings:
         if behavior is None
         else parse_error_behavior(behavior),
         catch_up=default.catch_up if catch_up is None else parse_catch_up(catch_up),
-        time_limit_s=parse_limits(fields.mapping("limits") or {}),
+        limits=parse_limits(fields.mapping("limits") or {}),
         cors=parse_origins(fields.texts("cors")) if fields.has("cors") else default.cors,
         on_lag=default.on_lag if on_lag is None else parse_on_lag(on_lag),
+        grants=parse_grants(fields.texts("grants")) if fields.has("grants") else default.grants,
     )
 
 

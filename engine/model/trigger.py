@@ -13,7 +13,9 @@ from enum import Enum
 
 from engine.errors import InvalidParameter
 from engine.model.catch_up import CatchUp, parse_catch_up
+from engine.model.grants import Grants
 from engine.model.lag import OnLag, parse_on_lag
+from engine.model.limits import Limits
 from engine.model.spec import (
     AllTablesSpec,
     CronSpec,
@@ -53,7 +55,8 @@ __all__ = [
     "spec_text",
 ]
 
-
+_NO_LIMITS = Limits()
+_NO_GRANTS = Grants()
 # scheme://host[:port], as browsers send it: without a path, and in lower case.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@,]+", re.ASCII)
 
@@ -74,17 +77,19 @@ class TriggerSettings:
         run_async: whether runs may overlap.
         error_behavior: what follows a failed run.
         catch_up: what becomes of ticks that a schedule missed.
-        time_limit_s: of one run, more than 0 and at most a day; None is the server's default.
+        limits: what its worker and its runs may use; what is not said is the server's default.
         cors: origins whose pages may read a request plugin's answers; `*` is any.
         on_lag: what becomes of rows that a WAL trigger is too slow for.
+        grants: what its plugin may reach beyond its own folder.
     """
 
     run_async: bool = False
     error_behavior: ErrorBehavior = ErrorBehavior.LOG
     catch_up: CatchUp = CatchUp.ONE
-    time_limit_s: float | None = None
+    limits: Limits = _NO_LIMITS
     cors: tuple[str, ...] = ("*",)
     on_lag: OnLag = OnLag.KEEP
+    grants: Grants = _NO_GRANTS
 
 
 @dataclass(frozen=True, slots=True)

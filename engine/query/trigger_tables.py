@@ -78,7 +78,7 @@ def _row(trigger: Trigger, phases: Mapping[int, str]) -> dict[str, object]:
         "error_behavior": settings.error_behavior.value,
         "run_async": settings.run_async,
         "catch_up": settings.catch_up.value,
-        "time_limit_s": settings.time_limit_s,
+        "time_limit_s": settings.limits.time_s,
         "cors": ",".join(settings.cors),
         "state": _state(trigger, phases),
         "on_lag": settings.on_lag.value,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.model.limits import Limits
 from engine.plugins.environments import BrokenEnvironment, Environment, open_environment
 from engine.plugins.runtime import runtime_folder
 from engine.workers.conversation import RunLimits
@@ -38,9 +39,10 @@ class Premises:
         runtime_dir: where runtime folders are kept.
         limits: time limits of starts and runs.
         mirror_value_bytes: largest cache value that is mirrored.
+        limits_of: tells which limits count for a trigger with certain limits of its own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a server has once
         self,
         context: Context,
         *,
@@ -49,11 +51,13 @@ class Premises:
         runtime_dir: Path,
         limits: RunLimits,
         mirror_value_bytes: int,
+        limits_of: Callable[[Limits], Limits] = lambda own: own,
     ) -> None:
         self.context = context
         self.plugin_dir = plugin_dir
         self.limits = limits
         self.mirror_value_bytes = mirror_value_bytes
+        self.limits_of = limits_of
         self._environment_dir = environment_dir
         self._runtime_dir = runtime_dir
         self._lock = threading.Lock()

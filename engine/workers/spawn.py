@@ -95,7 +95,7 @@ class Spawner:
         )
 
     def _limits(self) -> RunLimits:
-        limit_s = self._trigger.settings.time_limit_s
+        limit_s = self._premises.limits_of(self._trigger.settings.limits).time_s
         limits = self._premises.limits
         return limits if limit_s is None else replace(limits, run_s=limit_s)
 

@@ -2,8 +2,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from engine.config import Config, HttpConfig, WalConfig
+from engine.config import Config, HttpConfig, SandboxConfig, WalConfig
 from engine.errors import InvalidConfig
+from engine.model.grants import Grants
+from engine.model.limits import Limits
 
 REQUIRED = {"node_id": "n", "data_dir": "/d", "plugin_dir": "/p"}
 
@@ -62,7 +64,30 @@ def test_sections_are_read_and_the_rest_keeps_its_default() -> None:
         ({"http": {"without_auth": 1}}, "http.without_auth: 1 is not true or false"),
         ({"http": 3}, "http: 3 is not a section of settings"),
         ({"node_id": " "}, "node_id: must not be empty"),
-        ({"sandbox": "strict"}, "sandbox: 'strict' is not one of off"),
+        ({"sandbox": "off"}, "sandbox: 'off' is not a section of settings"),
+        (
+            {"sandbox": {"mode": "strict"}},
+            "sandbox.mode: 'strict' is not one of required, best-effort, off",
+        ),
+        (
+            {"sandbox": {"allowed_grants": ["disk"]}},
+            (
+                "sandbox.allowed_grants: 'disk' is not one of net, net=self, read, write, env, "
+                "subprocess"
+            ),
+        ),
+        (
+            {"sandbox": {"default_grants": ["net=foo"]}},
+            "sandbox.default_grants: grant 'net=foo' lacks a port; write net=foo:443 or net=foo:*",
+        ),
+        (
+            {"sandbox": {"default_limits": ["processes=0"]}},
+            "sandbox.default_limits: limit processes=0 is not at least 1 and at most 32768",
+        ),
+        (
+            {"sandbox": {"max_limits": ["memory=1MiB"]}},
+            "sandbox.max_limits: limit memory=1MiB is not at least 64MiB and at most 64TiB",
+        ),
         (
             {"package_manager": "conda"},
             "package_manager: 'conda' is not one of discover, uv, pip, disabled",
@@ -87,3 +112,30 @@ def test_unknown_section_and_missing_setting_are_refused() -> None:
         Config.from_mapping({**REQUIRED, "wal": {"flush": 1}})
     with pytest.raises(InvalidConfig, match="data_dir: is required"):
         Config.from_mapping({"node_id": "n", "plugin_dir": "/p"})
+
+
+def test_limits_that_nobody_says_have_defaults() -> None:
+    assert SandboxConfig().limits_of(Limits()) == Limits(2**29, None, 64, 2**28, 300.0)
+    assert SandboxConfig().run_timeout_s == 300.0
+
+
+def test_given_defaults_replace_only_what_they_name() -> None:
+    sandbox = SandboxConfig(default_limits=("memory=1GiB", "cpu=50%"))
+
+    assert sandbox.limits == Limits(2**30, 0.5, 64, 2**28, 300.0)
+    assert sandbox.limits_of(Limits(cpu=2.0)).cpu == 2.0
+
+
+def test_ceilings_count_for_defaults_and_for_triggers_of_before() -> None:
+    sandbox = SandboxConfig(max_limits=("memory=128MiB", "cpu=1", "time=10s"))
+
+    assert sandbox.limits_of(Limits(memory_bytes=2**30)) == Limits(2**27, 1.0, 64, 2**28, 10.0)
+    assert sandbox.run_timeout_s == 10.0
+
+
+def test_default_grants_are_joined_to_those_of_a_trigger() -> None:
+    sandbox = SandboxConfig(default_grants=("env=B", "net=self"))
+
+    assert sandbox.grants_of(Grants(variables=("A",))) == Grants(
+        variables=("A", "B"), self_http=True
+    )

@@ -32,7 +32,10 @@ from engine.catalog.codec import (
 )
 from engine.catalog.fold import apply, apply_all
 from engine.catalog.state import Catalog, Table, Trashed
+from engine.catalog.trigger_codec import decode_trigger, encode_trigger
 from engine.model.file import ParquetFile
+from engine.model.grants import Grants, parse_grants
+from engine.model.limits import Limits
 from engine.model.schema import Column, ColumnType
 from engine.model.trigger import (
     AllTablesSpec,
@@ -73,9 +76,14 @@ _SETTINGS = st.builds(
     st.booleans(),
     st.sampled_from(ErrorBehavior),
     st.sampled_from(CatchUp),
-    st.none() | st.floats(0.001, 86_400.0),
+    st.builds(
+        Limits,
+        cpu=st.none() | st.floats(0.01, 1024),
+        time_s=st.none() | st.integers(1, 86_400_000).map(lambda ms: ms / 1000),
+    ),
     st.lists(_TEXT, max_size=2).map(tuple),
     st.sampled_from(OnLag),
+    st.sampled_from([["net=self"], ["env=A", "read=/a"], []]).map(parse_grants),
 )
 _ARGUMENTS = st.none() | st.dictionaries(_TEXT, _TEXT, max_size=3)
 _RETENTION = st.none() | st.integers(1, 10**18)
@@ -243,7 +251,7 @@ def test_newer_format_is_named() -> None:
         decode_commit(newer)
 
 
-# As written before triggers had `catch_up`, `time_limit_s`, `cors` and `on_lag`.
+# As written before triggers had `catch_up`, limits, `cors`, `on_lag` and grants.
 OLD_COMMIT = (
     b'{"format":1,"crc32":"a6e12d7c","content":{"changes":[{"change":"create_trigger","trigger":'
     b'{"arguments":{"a":"1"},"database_id":1,"disabled":false,"error_behavior":"retry","id":4,'
@@ -261,9 +269,37 @@ def test_a_trigger_of_an_earlier_version_gets_the_defaults_of_later_settings() -
         name="t",
         plugin="p.py",
         spec=CronSpec("0 * * * * *"),
-        settings=TriggerSettings(True, ErrorBehavior.RETRY, CatchUp.ONE, None, ("*",)),
+        settings=TriggerSettings(True, ErrorBehavior.RETRY, CatchUp.ONE, Limits(), ("*",)),
         arguments={"a": "1"},
         disabled=False,
         start=9,
     )
     assert (number, changes) == (3, (CreateTrigger(trigger),))
+
+
+@pytest.mark.parametrize(
+    ("before_s", "time_s"), [(90.0, 90.0), (2, 2.0), (0.0001, 0.001), (None, None)]
+)
+def test_the_time_limit_of_an_earlier_version_is_a_limit(
+    before_s: float | None, time_s: float | None
+) -> None:
+    _, (change,) = decode_commit(OLD_COMMIT)
+    assert isinstance(change, CreateTrigger)
+    written = encode_trigger(change.trigger)
+    del written["limits"], written["grants"]
+
+    read = decode_trigger({**written, "time_limit_s": before_s})
+
+    assert read.settings.limits == Limits(time_s=time_s)
+    assert read.settings.grants == Grants()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"limits": {"speed": 1}}, {"grants": ["root"]}, {"grants": "env=A"}, {"limits": 3}]
+)
+def test_wrong_limits_and_grants_are_no_trigger(wrong: dict[str, object]) -> None:
+    _, (change,) = decode_commit(OLD_COMMIT)
+    assert isinstance(change, CreateTrigger)
+
+    with pytest.raises(ValueError, match=r"grant|limit"):
+        decode_trigger({**encode_trigger(change.trigger), **wrong})

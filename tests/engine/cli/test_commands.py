@@ -13,6 +13,8 @@ from engine.catalog.commands import create_database, create_table
 from engine.cli.client import Client
 from engine.cli.failures import BadValue
 from engine.errors import Busy
+from engine.model.grants import Grants
+from engine.model.limits import Limits
 from engine.model.trigger import (
     AllTablesSpec,
     CatchUp,
@@ -102,8 +104,12 @@ def test_trigger_is_created_with_all_options(at_server: Callable, parts: EdgePar
     [
         (("--catch-up", "Skip"), TriggerSettings(catch_up=CatchUp.SKIP)),
         (("--on-lag", "Merge"), TriggerSettings(on_lag=OnLag.MERGE)),
-        (("--limit", "time=1m 30s"), TriggerSettings(time_limit_s=90.0)),
-        (("--limit", "time=1s", "--limit", "time=2s"), TriggerSettings(time_limit_s=2.0)),
+        (("--limit", "time=1m 30s"), TriggerSettings(limits=Limits(time_s=90.0))),
+        (("--limit", "time=1s", "--limit", "time=2s"), TriggerSettings(limits=Limits(time_s=2.0))),
+        (
+            ("--grant", "subprocess", "--grant", "net=self"),
+            TriggerSettings(grants=Grants(self_http=True, subprocess=True)),
+        ),
         (
             ("--cors", "https://a", "--cors", "HTTP://b:80"),
             TriggerSettings(cors=("https://a", "http://b:80")),
@@ -142,7 +148,8 @@ def test_options_may_stand_behind_the_name(at_server: Callable, parts: EdgeParts
         ((*EVERY, *PATH_OPTION, "--catch-up", "x"), 2, "error: invalid value 'x' for '--catch-up"),
         ((*EVERY, *PATH_OPTION, "--on-lag", "x"), 2, "error: invalid value 'x' for '--on-lag <ON"),
         ((*EVERY, *PATH_OPTION, "--limit", "time=x"), 2, "error: invalid value 'time=x' for '--li"),
-        ((*EVERY, *PATH_OPTION, "--limit", "cpu=1"), 2, "error: invalid value 'cpu=1' for '--limi"),
+        ((*EVERY, *PATH_OPTION, "--limit", "cpu=x"), 2, "error: invalid value 'cpu=x' for '--limi"),
+        ((*EVERY, *PATH_OPTION, "--grant", "net=x"), 2, "error: invalid value 'net=x' for '--gra"),
         ((*EVERY, *PATH_OPTION, "--cors", "x"), 2, "error: invalid value 'x' for '--cors <ORIGIN>"),
         (
             (*EVERY, *PATH_OPTION, "--plugin-filename", "q"),

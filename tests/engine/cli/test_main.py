@@ -64,7 +64,7 @@ def test_version_is_told(bulkhead: Callable, flag: str) -> None:
         (["query", "-d", "d", "x", "-H", "ftp://a"], "invalid value 'ftp://a' for '--host <URL>'"),
         (["query", "-d", "d", "x", "-l", "influxql"], "invalid value 'influxql' for '--language"),
         (["serve", "--object-store", "s3"], "invalid value 's3' for '--object-store <STORE>'"),
-        (["serve", "--sandbox", "required"], "invalid value 'required' for '--sandbox <MODE>'"),
+        (["serve", "--sandbox", "strict"], "invalid value 'strict' for '--sandbox <MODE>'"),
         (["serve", "--http-bind", "8181"], "invalid value '8181' for '--http-bind <HOST:PORT>'"),
         (["serve", "--wal-flush-interval", "1"], "invalid value '1' for '--wal-flush-interval"),
         (["serve", "--wal-flush-interval", "0s"], "invalid value '0s' for '--wal-flush-interval"),

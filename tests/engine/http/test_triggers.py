@@ -7,6 +7,8 @@ import pytest
 
 from engine.catalog.commands import create_database
 from engine.errors import PluginFileError
+from engine.model.grants import Grants
+from engine.model.limits import Limits
 from engine.model.trigger import CatchUp, ErrorBehavior, EverySpec, OnLag, TriggerSettings
 from tests.http_services import EdgeParts
 
@@ -63,8 +65,10 @@ def test_settings_arguments_and_disabled_may_be_absent(
         ({"on_lag": "merge"}, TriggerSettings(on_lag=OnLag.MERGE)),
         ({"on_lag": None}, TriggerSettings()),
         ({"limits": {}}, TriggerSettings()),
-        ({"limits": {"time": "1m 30s"}}, TriggerSettings(time_limit_s=90.0)),
-        ({"limits": {"time": 2}}, TriggerSettings(time_limit_s=2.0)),
+        ({"limits": {"time": "1m 30s"}}, TriggerSettings(limits=Limits(time_s=90.0))),
+        ({"limits": {"time": 2}}, TriggerSettings(limits=Limits(time_s=2.0))),
+        ({"grants": None}, TriggerSettings()),
+        ({"grants": ["net=self"]}, TriggerSettings(grants=Grants(self_http=True))),
         ({"cors": []}, TriggerSettings(cors=())),
         ({"cors": ["https://Dash.example"]}, TriggerSettings(cors=("https://dash.example",))),
     ],
@@ -87,10 +91,12 @@ def test_settings_beyond_those_of_core(
         ({"trigger_settings": {"error_behavior": "hope"}}, 400, "unknown error behavior"),
         ({"trigger_settings": {"run_async": "yes"}}, 400, "serde json error: invalid type: string"),
         ({"trigger_settings": []}, 400, "serde json error: invalid type: sequence"),
-        ({"trigger_settings": {"grants": ["net=self"]}}, 400, "trigger_settings.grants is not in"),
+        ({"trigger_settings": {"grants": ["net=x"]}}, 400, "grant 'net=x' lacks a port"),
+        ({"trigger_settings": {"grants": ["root"]}}, 400, "unknown grant 'root'; write one of net"),
+        ({"trigger_settings": {"grants": "net=self"}}, 400, "serde json error: invalid type: stri"),
         ({"trigger_settings": {"limits": "5s"}}, 400, "serde json error: invalid type: string"),
-        ({"trigger_settings": {"limits": {"time": "0s"}}}, 400, "time limit 0s is not more than 0"),
-        ({"trigger_settings": {"limits": {"memory": "1GiB"}}}, 400, "limit memory is not in force"),
+        ({"trigger_settings": {"limits": {"time": "0s"}}}, 400, "limit time=0s is not at least"),
+        ({"trigger_settings": {"limits": {"memory": "1MB"}}}, 400, "limit memory=1MB is not at le"),
         ({"trigger_settings": {"limits": {"speed": 1}}}, 400, "unknown limit 'speed'"),
         ({"trigger_settings": {"catch_up": "some"}}, 400, "unknown catch-up 'some'"),
         ({"trigger_settings": {"on_lag": "x"}}, 400, "unknown on-lag 'x'; use keep, newest"),
