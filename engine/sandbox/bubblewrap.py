@@ -19,9 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from engine.sandbox.policy import DEVICES, ENVIRONMENT, ETC, SYSTEM, VIEW, Policy
+from engine.sandbox.policy import DEVICES, ENVIRONMENT, ETC, SYSTEM, VIEW, Policy, is_in
 
 __all__ = ["arguments", "made_up_files"]
 
@@ -74,8 +73,8 @@ def arguments(policy: Policy, made_up: Mapping[str, int], links: Mapping[str, st
         *_identity(policy),
         *_variables(policy.variables),
         *_filled(mounts),
-        *("--chdir", policy.private_dir),
-        *("--remount-ro", "/"),
+        # Its own folder is closed to root without capabilities: the worker goes there itself.
+        *("--chdir", "/", "--remount-ro", "/"),
     ]
 
 
@@ -166,7 +165,7 @@ def _sorted_mounts(mounts: Iterable[_Mount]) -> list[_Mount]:
     """Return the mounts from the root down, without those that another one shows already."""
     by_target = {mount.target: mount for mount in mounts}  # of equal ones the writable is last
     kept: list[_Mount] = []
-    for mount in sorted(by_target.values(), key=lambda m: PurePosixPath(m.target).parts):
+    for mount in sorted(by_target.values(), key=lambda m: m.target.split("/")):
         if not any(_shows(above, mount) for above in kept):
             kept.append(mount)
     return kept
@@ -175,7 +174,7 @@ def _sorted_mounts(mounts: Iterable[_Mount]) -> list[_Mount]:
 def _shows(above: _Mount, mount: _Mount) -> bool:
     is_at_home = above.at_home and mount.at_home
     suffices = above.is_writable or not mount.is_writable
-    return is_at_home and suffices and _is_below(mount.target, above.target)
+    return is_at_home and suffices and is_in(mount.target, above.target)
 
 
 def _filled(mounts: Iterable[_Mount]) -> Iterator[str]:
@@ -183,7 +182,7 @@ def _filled(mounts: Iterable[_Mount]) -> Iterator[str]:
     binds: list[str] = []
     for mount in mounts:
         for folder in _folders_above(mount.target):
-            if folder not in made and not any(_is_below(folder, bind) for bind in binds):
+            if folder not in made and not any(is_in(folder, bind) for bind in binds):
                 yield from ("--perms", "0755", "--dir", folder)
             made.add(folder)
         yield from mount.words
@@ -193,10 +192,5 @@ def _filled(mounts: Iterable[_Mount]) -> Iterator[str]:
 
 
 def _folders_above(path: str) -> Iterator[str]:
-    for folder in reversed(PurePosixPath(path).parents):
-        if folder.name:
-            yield str(folder)
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return PurePosixPath(path).is_relative_to(folder)
+    names = path.split("/")
+    return ("/".join(names[:count]) for count in range(2, len(names)))

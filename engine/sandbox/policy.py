@@ -37,7 +37,9 @@ __all__ = [
     "Policy",
     "ViewEntry",
     "environment_seen",
+    "is_in",
     "landlock_rules",
+    "objection",
     "temporary_seen",
     "view_seen",
 ]
@@ -203,3 +205,32 @@ def _on_the_host(policy: Policy) -> Iterator[tuple[str, Access]]:
 
 def _all(access: Access, *groups: Iterable[str]) -> Iterator[tuple[str, Access]]:
     yield from ((path, access) for group in groups for path in group)
+
+
+def objection(policy: Policy) -> str | None:
+    """Return why a policy must not be put into force, None when it may.
+
+    Grants are checked when they are given; a server that is moved may come to lie below one.
+    """
+    written = {*policy.write, *(e.host_path for e in policy.view if e.is_writable)}
+    own = (policy.plugin_dir, policy.private_dir, policy.sockets_dir)
+    code = (policy.runtime_dir, policy.environment_dir)
+    for path in (*policy.read, *policy.write):
+        if _is_any_in(own, path) or _is_any_in(code, path) or _is_any_in((INSIDE,), path):
+            return f"the granted path {path} holds folders of the server's own"
+        if is_in(path, policy.private_dir) or is_in(path, INSIDE):
+            return f"the granted path {path} lies where the worker has files of its own"
+    for path in written:
+        # As root, the worker's first lines are run from there before its user changes.
+        if _is_any_in((*policy.prefixes, *code), path):
+            return f"the granted path {path} holds the Python that the worker is started with"
+    return None
+
+
+def _is_any_in(paths: Iterable[str], folder: str) -> bool:
+    return any(is_in(path, folder) for path in paths)
+
+
+def is_in(path: str, folder: str) -> bool:
+    """Tell whether a path is a folder or lies in it; both are absolute and normal."""
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")

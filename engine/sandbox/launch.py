@@ -1,0 +1,276 @@
+"""Start a worker behind the layers that there are, by one path for all levels.
+
+    sh, waits at the gate      put into its control group, limited by prlimit
+      ▸ bwrap --args FD        its own namespaces and files      (when `Layers.bwrap` is set)
+        ▸ python -I -S …       drops its identity, then Landlock and seccomp (`worker.confine`)
+
+The gate is the standard input of the shell: a line opens it, its end makes the shell go away, so
+that nothing starts if this process dies in between. Arguments of bubblewrap, made-up files and the
+launch document are memory files that the child inherits: paths, variables and the token show
+neither in its arguments nor in the environment of bubblewrap.
+
+The thread that starts a worker must outlive it: the parent-death signal follows the thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engine.errors import PluginError
+from engine.sandbox.bubblewrap import arguments, made_up_files
+from engine.sandbox.policy import SYSTEM, Layers, Policy, objection
+from engine.sandbox.private import prepare
+from engine.sandbox.tree import entries, opened
+from engine.sandbox.uids import closed_folder
+
+__all__ = ["Group", "Launcher", "SandboxUnavailable", "Start", "Started"]
+
+_SHELL = "/bin/sh"
+_GATE = 'read -r _ || exit 125; exec "$@" </dev/null'
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class SandboxUnavailable(PluginError):
+    """A worker cannot be confined as it must be, and is not started."""
+
+    code = "sandbox_unavailable"
+
+
+class Group(Protocol):
+    """A control group that was made for one worker."""
+
+    def add(self, pid: int) -> None:
+        """Put a process into it."""
+
+    def kill(self) -> object:
+        """End all processes in it."""
+
+    def remove(self) -> object:
+        """Remove it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What to start, and how.
+
+    Args:
+        policy: what the worker may see.
+        layers: what confines it; none at all starts it as any other program.
+        command: program and arguments; the number of the document's descriptor is added.
+        document: what the worker reads from that descriptor.
+        output: descriptor for what it prints.
+        rlimits: resource, soft and hard limit, set before it runs.
+        descriptors: others that it inherits, under the same numbers.
+    """
+
+    policy: Policy
+    layers: Layers
+    command: Sequence[str]
+    document: bytes
+    output: int
+    rlimits: Sequence[tuple[int, int, int]] = ()
+    descriptors: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker on its way.
+
+    Args:
+        popen: bubblewrap, or the worker itself; the end of either is the end of all.
+        pid: of that process.
+        group: its control group.
+    """
+
+    popen: subprocess.Popen[bytes]
+    pid: int
+    group: Group | None
+
+
+class Launcher:
+    """Starts workers; any thread may call, each for triggers of its own."""
+
+    def __init__(self) -> None:
+        folders = (path for path in map(Path, SYSTEM) if path.is_symlink())
+        self._links = {str(path): str(path.readlink()) for path in folders}
+
+    def start(self, start: Start, group: Group | None = None) -> Started:
+        """Start a worker, in a group when there is one. When that fails the group is removed.
+
+        Raises:
+            SandboxUnavailable: it could not be confined.
+            OSError: the system refuses a step.
+        """
+        try:
+            _check(start)
+            _prepare(start)
+            return self._start(start, group)
+        except BaseException:
+            if group is not None:
+                group.kill()
+                group.remove()
+            raise
+
+    def _start(self, start: Start, group: Group | None) -> Started:
+        with contextlib.ExitStack() as ours:
+            document = _memory_file(ours, start.document)
+            inherited = [document, *start.descriptors]
+            command = [*start.command, str(document)]
+            if start.layers.bwrap is not None:
+                made_up = self._made_up(ours, start.policy)
+                words = arguments(start.policy, made_up, self._links)
+                told = _memory_file(ours, _joined(words))
+                inherited += [told, *made_up.values()]
+                command = [start.layers.bwrap, "--args", str(told), "--", *command]
+            gate, opener = os.pipe2(os.O_CLOEXEC)
+            ours.callback(os.close, gate)
+            ours.callback(os.close, opener)
+            child = _popen(start, command, gate, inherited)
+            _admit(child, start, group, opener)
+        return Started(child, child.pid, group)
+
+    @staticmethod
+    def _made_up(ours: contextlib.ExitStack, policy: Policy) -> dict[str, int]:
+        is_own = policy.uid is not None
+        uid = policy.uid if policy.uid is not None else os.getuid()
+        files = made_up_files(uid, uid if is_own else os.getgid())
+        return {path: _memory_file(ours, content) for path, content in files.items()}
+
+
+def _popen(
+    start: Start, command: Sequence[str], gate: int, inherited: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    is_told_apart = start.layers.bwrap is not None
+    return subprocess.Popen(
+        [_SHELL, "-c", _GATE, "gate", *command],
+        stdin=gate,
+        stdout=start.output,
+        stderr=start.output,
+        pass_fds=inherited,
+        env={} if is_told_apart else dict(start.policy.variables),
+        cwd="/" if is_told_apart else start.policy.private_dir,
+        start_new_session=True,
+    )
+
+
+def _admit(child: subprocess.Popen[bytes], start: Start, group: Group | None, opener: int) -> None:
+    """Put a child that waits at the gate into its bounds, then let it go on."""
+    try:
+        if group is not None:
+            group.add(child.pid)
+        for limit, soft, hard in start.rlimits:
+            _limit(child.pid, limit, soft, hard)
+        os.write(opener, b"\n")
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+
+
+def _limit(pid: int, limit: int, soft: int, hard: int) -> None:
+    # What the server itself may not pass is lower already.
+    _, most = resource.prlimit(pid, limit)
+    if most != resource.RLIM_INFINITY:
+        hard = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    if hard != resource.RLIM_INFINITY:
+        soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
+    resource.prlimit(pid, limit, (soft, hard))
+
+
+def _memory_file(ours: contextlib.ExitStack, content: bytes) -> int:
+    descriptor = os.memfd_create("bulkhead", os.MFD_CLOEXEC)
+    ours.callback(os.close, descriptor)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _joined(words: Sequence[str]) -> bytes:
+    for word in words:
+        if "\0" in word:
+            raise SandboxUnavailable(f"a path or variable holds a zero byte: {word!r}")
+    return b"".join(os.fsencode(word) + b"\0" for word in words)
+
+
+def _check(start: Start) -> None:
+    policy, layers = start.policy, start.layers
+    if layers == Layers():
+        return
+    reason = objection(policy) or _moved(policy)
+    if reason is None and layers.bwrap is not None:
+        reason = _untrusted(layers.bwrap)
+    if reason is None and policy.uid is None and _is_root():
+        reason = "a server that runs as root must give its workers a user id of their own"
+    if reason is None and layers.bwrap is None and policy.uid is not None:
+        reason = _unreachable(start, policy.uid)
+    if reason is not None:
+        raise SandboxUnavailable(f"cannot confine the worker: {reason}")
+
+
+def _moved(policy: Policy) -> str | None:
+    """Granted paths are bound as they were granted: a link in one may be somebody's by now."""
+    for path in (*policy.read, *policy.write):
+        try:
+            real = os.path.realpath(path, strict=True)
+        except OSError as error:
+            return f"the granted path {path} cannot be used: {error.strerror}"
+        if real != path:
+            return f"the granted path {path} is or holds a symbolic link; grant {real} instead"
+    return None
+
+
+def _untrusted(program: str) -> str | None:
+    try:
+        status = Path(program).stat()
+    except OSError as error:
+        return f"{program}: {error.strerror}; install bubblewrap"
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS_WRITE:
+        return f"{program} can be changed by other users"
+    return None
+
+
+def _is_root() -> bool:
+    """Tell whether we are the machine's root, and not that of a container of our own."""
+    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split()[:2] == ["0", "0"]
+
+
+def _unreachable(start: Start, uid: int) -> str | None:
+    policy = start.policy
+    views = (entry.host_path for entry in policy.view)
+    needed = (start.command[0], policy.runtime_dir, policy.environment_dir, policy.private_dir)
+    for path in (*needed, policy.sockets_dir, *policy.prefixes, *views):
+        closed = closed_folder(path, uid)
+        if closed is not None:
+            return (
+                f"without bubblewrap, user id {uid} cannot reach {path}, because {closed} is closed"
+                f" to others; install bubblewrap, or allow others to pass (chmod o+x {closed})"
+            )
+    return None
+
+
+def _prepare(start: Start) -> None:
+    policy = start.policy
+    if policy.private_dir == policy.plugin_dir:
+        return
+    prepare(policy, start.layers)
+    if policy.uid is None:
+        return
+    with opened(policy.sockets_dir) as folder:
+        # The worker may connect, and neither move nor replace what it connects to.
+        os.fchown(folder, -1, policy.uid)
+        os.fchmod(folder, stat.S_IRWXU | stat.S_IXGRP)
+        for name in _sockets(folder):
+            os.chown(name, policy.uid, policy.uid, dir_fd=folder, follow_symlinks=False)
+
+
+def _sockets(folder: int) -> Iterator[str]:
+    return (name for name, status in entries(folder) if stat.S_ISSOCK(status.st_mode))
