@@ -64,6 +64,7 @@ PURE = {
     "engine.plugins.requirements",
     "engine.sandbox.addresses",
     "engine.sandbox.pace",
+    "engine.sandbox.proxy_answer",
     "engine.sandbox.proxy_request",
     "engine.sandbox.reach",
     "engine.sandbox.policy",

@@ -219,8 +219,9 @@ class _Outlet:
 
     async def serve(self, conversation: Conversation) -> None:
         """Take connections until cancelled."""
-        with self.listener:
-            async with asyncio.TaskGroup() as connections:
+        async with asyncio.TaskGroup() as connections:
+            # Closed before the connections are, so that none comes when they end.
+            with self.listener:
                 while True:
                     await self._own_room.acquire()
                     client = await self._accepted()

@@ -12,11 +12,14 @@ import asyncio
 import contextlib
 import socket
 
+from engine.sandbox.proxy_answer import closing, is_interim
 from engine.sandbox.proxy_request import HEAD_END, MAX_HEAD_BYTES
 
 __all__ = ["Idle", "exchange", "read_head", "say_goodbye", "tunnel"]
 
 _CHUNK_BYTES = 64 * 1024
+# Beyond it an answer is passed on as it comes.
+_MAX_ANSWER_HEAD_BYTES = 64 * 1024
 _GOODBYE_S = 1.0
 
 
@@ -76,7 +79,7 @@ async def exchange(client: socket.socket, host: socket.socket, body_bytes: int, 
     """
     async with asyncio.TaskGroup() as group:
         request = group.create_task(_pass_body(client, host, body_bytes, idle))
-        await _pass_on(host, client, idle)
+        await _pass_answer(host, client, idle)
         request.cancel()
 
 
@@ -103,6 +106,25 @@ async def _pass_on(source: socket.socket, sink: socket.socket, idle: Idle) -> No
         idle.touch()
         await asyncio.sleep(0)
     sink.shutdown(socket.SHUT_WR)
+
+
+async def _pass_answer(host: socket.socket, client: socket.socket, idle: Idle) -> None:
+    loop = asyncio.get_running_loop()
+    received = b""
+    is_last = False
+    while not is_last and len(received) < _MAX_ANSWER_HEAD_BYTES:
+        head, end, rest = received.partition(HEAD_END)
+        if end:
+            is_last = not is_interim(head + end)
+            await loop.sock_sendall(client, closing(head + end))
+            received = rest
+        elif chunk := await loop.sock_recv(host, _CHUNK_BYTES):
+            received += chunk
+            idle.touch()
+        else:
+            break
+    await loop.sock_sendall(client, received)
+    await _pass_on(host, client, idle)
 
 
 async def _pass_body(

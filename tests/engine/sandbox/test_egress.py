@@ -75,6 +75,7 @@ def test_a_plain_request_of_httpx_reaches_a_granted_host(site: SimpleNamespace) 
         answers = [client.post(f"http://example.org/a/{n}", content=b"abc") for n in range(3)]
 
     assert [answer.text for answer in answers] == [f"POST /a/{n} 3" for n in range(3)]
+    assert answers[0].headers.get_list("connection") == ["close"]
     _, headers, body = site.seen[0]
     assert body == b"abc"
     assert headers["host"] == "example.org"
@@ -89,6 +90,25 @@ def test_a_plain_request_of_urllib_reaches_a_granted_host(site: SimpleNamespace)
             text = answer.read()
 
     assert text == b"GET /a?b=c 0"
+
+
+def test_a_host_that_says_go_on_first_gets_the_body(site: SimpleNamespace) -> None:
+    with proxied(site.internet, "net=example.org:80") as proxy, proxy.raw() as connection:
+        lines = [
+            "POST http://example.org/a HTTP/1.1",
+            "Host: example.org",
+            f"Proxy-Authorization: {AUTHORIZATION}",
+            "Content-Length: 3",
+            "Expect: 100-continue",
+        ]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        interim = connection.recv(65536)
+        connection.sendall(b"abc")
+        answer = answer_of(connection)
+
+    assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"connection: close\r\n\r\nPOST /a 3")
 
 
 def test_bytes_go_both_ways_through_a_tunnel(mirror: SimpleNamespace) -> None:
