@@ -13,6 +13,10 @@ lock *ARGS:
         --fork-strategy fewest --generate-hashes --no-header --no-annotate \
         --exclude-newer "7 days" --quiet --output-file requirements.lock {{ARGS}}
 
+# The filters of system calls, after a change of their policy; needs libseccomp.so.2.
+filters:
+    .venv/bin/python -m engine.sandbox.seccomp.generate
+
 # Figures of this machine; one script a topic.
 bench:
     for script in tests/bench/*.py; do .venv/bin/python "$script" || exit 1; done

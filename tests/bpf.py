@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
 ALLOW = 0x7FFF_0000
 KILL_PROCESS = 0x8000_0000
 AUDIT = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7, "i386": 0x4000_0003}

@@ -7,7 +7,8 @@ here is used like that one. Right by right, with the ABI that brought it:
     files   0-12 in 1, REFER 13 in 2, TRUNCATE 14 in 3, IOCTL_DEV 15 in 5, RESOLVE_UNIX 16 in 9
     ports   BIND_TCP 0 and CONNECT_TCP 1 in 4, BIND_UDP 2 and CONNECT_SEND_UDP 3 in 10
     scopes  ABSTRACT_UNIX_SOCKET 0 and SIGNAL 1 in 6
-    flags   TSYNC 3 in 8: all threads; before that only the calling thread and what it starts
+    flags   LOG_SAME_EXEC_OFF 0 and LOG_SUBDOMAINS_OFF 2 in 7: or a plugin fills the audit log;
+            TSYNC 3 in 8: all threads; before that only the calling thread and what it starts
 
 Mapping a library needs READ_FILE alone: EXECUTE is about starting programs. Descriptors that are
 open already keep what they can do. Imported before anything foreign, so it takes no library but
@@ -32,7 +33,6 @@ _RESTRICT_SELF = 446
 _VERSION = 1
 _PATH_BENEATH = 1
 _NET_PORT = 2
-_TSYNC = 1 << 3
 _TSYNC_SINCE = 8
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -51,6 +51,7 @@ _CONNECT_TCP = 1 << 1
 _FILES = ((1, 0x1FFF), (2, 1 << 13), (3, _TRUNCATE), (5, _IOCTL_DEV), (9, _RESOLVE_UNIX))
 _PORTS = ((4, 0b11), (10, 0b1100))
 _SCOPES = ((6, 0b11),)
+_FLAGS = ((7, 0b101), (_TSYNC_SINCE, 1 << 3))
 
 # The only rights that a rule for something other than a folder may hold.
 _OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV | _RESOLVE_UNIX
@@ -164,7 +165,7 @@ def _enforce(ruleset: int, version: int) -> None:
     if version < _TSYNC_SINCE and len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - cheap
         raise OSError(errno.EBUSY, "landlock: another thread would stay unrestricted")
     _done(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
-    flags = _TSYNC if version >= _TSYNC_SINCE else 0
+    flags = _known(_FLAGS, version)
     _done(_libc.syscall(_RESTRICT_SELF, ruleset, flags), "restrict the process")
 
 

@@ -255,21 +255,21 @@ def test_an_unknown_access_is_refused() -> None:
 
 def test_a_version_brings_its_rights_and_a_future_one_no_more() -> None:
     known = landlock._known  # noqa: SLF001 - the tables, number by number
-    tables = (landlock._FILES, landlock._PORTS, landlock._SCOPES)  # noqa: SLF001
+    tables = (landlock._FILES, landlock._PORTS, landlock._SCOPES, landlock._FLAGS)  # noqa: SLF001
 
     got = {version: tuple(known(table, version) for table in tables) for version in range(1, 12)}
 
     first = (1 << 13) - 1
     assert got == {
-        1: (first, 0, 0),
-        2: (first | 1 << 13, 0, 0),
-        3: ((1 << 15) - 1, 0, 0),
-        4: ((1 << 15) - 1, 3, 0),
-        5: ((1 << 16) - 1, 3, 0),
-        6: ((1 << 16) - 1, 3, 3),
-        7: ((1 << 16) - 1, 3, 3),
-        8: ((1 << 16) - 1, 3, 3),
-        9: ((1 << 17) - 1, 3, 3),
-        10: ((1 << 17) - 1, 15, 3),
-        11: ((1 << 17) - 1, 15, 3),
+        1: (first, 0, 0, 0),
+        2: (first | 1 << 13, 0, 0, 0),
+        3: ((1 << 15) - 1, 0, 0, 0),
+        4: ((1 << 15) - 1, 3, 0, 0),
+        5: ((1 << 16) - 1, 3, 0, 0),
+        6: ((1 << 16) - 1, 3, 3, 0),
+        7: ((1 << 16) - 1, 3, 3, 5),
+        8: ((1 << 16) - 1, 3, 3, 13),
+        9: ((1 << 17) - 1, 3, 3, 13),
+        10: ((1 << 17) - 1, 15, 3, 13),
+        11: ((1 << 17) - 1, 15, 3, 13),
     }

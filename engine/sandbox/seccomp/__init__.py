@@ -2,7 +2,8 @@
 
 `policy.toml` says what a worker may call and why. `python -m engine.sandbox.seccomp.generate`
 makes the programs from it, `<arch>-<variant>.bpf`, which lie here and are shipped; a server only
-loads them. Threads: any.
+loads them. Those for x86_64 run in the tests; those for aarch64 are evaluated there call by call,
+but have not been run on such a machine. Threads: any.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
@@ -220,6 +221,15 @@ def test_arguments_decide(
 
     wanted = {v: "allowed" if v in allowed_in.split() else "EPERM" for v in VARIANTS}
     assert got == wanted
+
+
+def test_every_program_is_part_of_the_package() -> None:
+    project = tomllib.loads((bpf.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["engine.sandbox.seccomp"]
+
+    names = {f"{arch}-{variant}.bpf" for arch, variant in CASES}
+    assert "*.bpf" in patterns
+    assert names == {path.name for path in FOLDER.glob("*.bpf")}
 
 
 def test_there_is_no_program_for_an_unknown_architecture() -> None:
