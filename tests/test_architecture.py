@@ -69,6 +69,7 @@ PURE = {
     "engine.sandbox.reach",
     "engine.sandbox.policy",
     "engine.sandbox.bubblewrap",
+    "engine.sandbox.seccomp.rules",
     "engine.ingest.body",
     "engine.ingest.check",
     "engine.query.contest",
