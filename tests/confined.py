@@ -118,7 +118,8 @@ class Confined:
     ) -> Outcome:
         """Run lines in a worker to its end."""
         if self.user is None:
-            return _outcome(policy or self.policy, layers, {"lines": lines, **more})
+            order = {"lines": lines, "interpreter": self.interpreter, **more}
+            return _outcome(policy or self.policy, layers, order)
         driver = self.start(lines, policy, layers, **more)
         output, _ = driver.communicate(timeout=30)
         assert driver.returncode == 0, output
@@ -206,7 +207,7 @@ def _outcome(policy: Policy, layers: Layers, order: dict[str, Any]) -> Outcome:
         "lines": order["lines"],
     }
     # The Python itself, not that of an environment, whose files a plugin's packages wrote.
-    interpreter = str(Path(sys.executable).resolve())
+    interpreter = str(Path(order.get("interpreter", sys.executable)).resolve())
     reading, printing = os.pipe2(os.O_CLOEXEC)
     command = (interpreter, "-I", "-S", policy.runtime_dir)
     limited = [tuple(limit) for limit in order.get("rlimits", ())]

@@ -18,7 +18,7 @@ Pure; any thread may call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.sandbox.policy import DEVICES, ENVIRONMENT, ETC, SYSTEM, VIEW, Policy, is_in
 
@@ -59,15 +59,21 @@ class _Mount:
     is_writable: bool = False
 
 
-def arguments(policy: Policy, made_up: Mapping[str, int], links: Mapping[str, str]) -> list[str]:
+def arguments(
+    policy: Policy,
+    made_up: Mapping[str, int],
+    links: Mapping[str, str],
+    held: Mapping[str, int] | None = None,
+) -> list[str]:
     """Return all arguments but the command.
 
     Args:
         policy: of the worker.
         made_up: descriptors that hold the content of made-up files, by path.
         links: those system folders that are symbolic links here, and where they lead.
+        held: descriptors of granted paths, which are bound whatever their path means by then.
     """
-    mounts = _sorted_mounts(_mounts(policy, made_up, links))
+    mounts = _sorted_mounts(_mounts(policy, made_up, links, held or {}))
     return [
         *("--die-with-parent", "--new-session", *_NAMESPACES, "--hostname", _HOST_NAME),
         *_identity(policy),
@@ -111,7 +117,10 @@ def _variables(variables: Mapping[str, str]) -> Iterator[str]:
 
 
 def _mounts(
-    policy: Policy, made_up: Mapping[str, int], links: Mapping[str, str]
+    policy: Policy,
+    made_up: Mapping[str, int],
+    links: Mapping[str, str],
+    held: Mapping[str, int],
 ) -> Iterator[_Mount]:
     yield from (_system(path, links) for path in SYSTEM)
     yield from (_at_home(path, "--ro-bind-try") for path in ETC)
@@ -125,8 +134,8 @@ def _mounts(
         # Files of the view may go between the look at the folder and now.
         option = "--bind-try" if entry.is_writable else "--ro-bind-try"
         yield _bind(entry.host_path, f"{VIEW}/{entry.relative}", option)
-    yield from (_at_home(path) for path in policy.read)
-    yield from (_at_home(path, "--bind") for path in policy.write)
+    yield from (_granted(path, "--ro-bind", held) for path in policy.read)
+    yield from (_granted(path, "--bind", held) for path in policy.write)
     yield _at_home(policy.private_dir, "--bind")
 
 
@@ -154,6 +163,13 @@ def _tmpfs(path: str, size_bytes: int) -> _Mount:
 def _at_home(path: str, option: str = "--ro-bind") -> _Mount:
     is_writable = not option.startswith("--ro")
     return _Mount(path, (option, path, path), True, True, is_writable)
+
+
+def _granted(path: str, option: str, held: Mapping[str, int]) -> _Mount:
+    mount = _at_home(path, option)
+    if path not in held:
+        return mount
+    return replace(mount, words=(f"{option}-fd", str(held[path]), path))
 
 
 def _bind(source: str, target: str, option: str = "--ro-bind") -> _Mount:

@@ -15,6 +15,7 @@ The thread that starts a worker must outlive it: the parent-death signal follows
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import resource
 import stat
@@ -26,16 +27,15 @@ from typing import Protocol
 
 from engine.errors import PluginError
 from engine.sandbox.bubblewrap import arguments, made_up_files
-from engine.sandbox.policy import SYSTEM, Layers, Policy, objection
+from engine.sandbox.policy import SYSTEM, Layers, Policy
 from engine.sandbox.private import prepare
+from engine.sandbox.soundness import why_not_start
 from engine.sandbox.tree import entries, opened
-from engine.sandbox.uids import closed_folder
 
 __all__ = ["Group", "Launcher", "SandboxUnavailable", "Start", "Started"]
 
 _SHELL = "/bin/sh"
 _GATE = 'read -r _ || exit 125; exec "$@" </dev/null'
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class SandboxUnavailable(PluginError):
@@ -101,6 +101,7 @@ class Launcher:
     def __init__(self) -> None:
         folders = (path for path in map(Path, SYSTEM) if path.is_symlink())
         self._links = {str(path): str(path.readlink()) for path in folders}
+        self._binding: dict[str, bool] = {}  # by program; two that find it out agree
 
     def start(self, start: Start, group: Group | None = None) -> Started:
         """Start a worker, in a group when there is one. When that fails the group is removed.
@@ -126,9 +127,13 @@ class Launcher:
             command = [*start.command, str(document)]
             if start.layers.bwrap is not None:
                 made_up = self._made_up(ours, start.policy)
-                words = arguments(start.policy, made_up, self._links)
+                held = self._held(ours, start.policy, start.layers.bwrap)
+                words = arguments(start.policy, made_up, self._links, held)
                 told = _memory_file(ours, _joined(words))
                 inherited += [told, *made_up.values()]
+                # Not those of paths that another mount shows: nobody would close them, and `..`
+                # of a folder that is open leads out.
+                inherited += [n for n in held.values() if _is_bound(words, n)]
                 command = [start.layers.bwrap, "--args", str(told), "--", *command]
             gate, opener = os.pipe2(os.O_CLOEXEC)
             ours.callback(os.close, gate)
@@ -143,6 +148,33 @@ class Launcher:
         uid = policy.uid if policy.uid is not None else os.getuid()
         files = made_up_files(uid, uid if is_own else os.getgid())
         return {path: _memory_file(ours, content) for path, content in files.items()}
+
+    def _held(self, ours: contextlib.ExitStack, policy: Policy, bwrap: str) -> dict[str, int]:
+        """Hold on to granted paths: another plugin may have been granted to write above them."""
+        granted = dict.fromkeys((*policy.read, *policy.write))
+        if not granted or not self._binds_descriptors(bwrap):
+            return {}
+        return {path: _hold(ours, path) for path in granted}
+
+    def _binds_descriptors(self, bwrap: str) -> bool:
+        if bwrap not in self._binding:
+            command = [bwrap, "--help"]
+            help_text = subprocess.run(command, capture_output=True, check=False, timeout=10).stdout
+            self._binding[bwrap] = b"--ro-bind-fd" in help_text
+        return self._binding[bwrap]
+
+
+def _hold(ours: contextlib.ExitStack, path: str) -> int:
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    ours.callback(os.close, descriptor)
+    if str(Path(f"/proc/self/fd/{descriptor}").readlink()) != path:
+        raise SandboxUnavailable(f"cannot confine the worker: {path} is being replaced")
+    return descriptor
+
+
+def _is_bound(words: Sequence[str], descriptor: int) -> bool:
+    pairs = itertools.pairwise(words)
+    return any(n == str(descriptor) and option.endswith("bind-fd") for option, n in pairs)
 
 
 def _popen(
@@ -202,59 +234,9 @@ def _joined(words: Sequence[str]) -> bytes:
 
 
 def _check(start: Start) -> None:
-    policy, layers = start.policy, start.layers
-    if layers == Layers():
-        return
-    reason = objection(policy) or _moved(policy)
-    if reason is None and layers.bwrap is not None:
-        reason = _untrusted(layers.bwrap)
-    if reason is None and policy.uid is None and _is_root():
-        reason = "a server that runs as root must give its workers a user id of their own"
-    if reason is None and layers.bwrap is None and policy.uid is not None:
-        reason = _unreachable(start, policy.uid)
+    reason = why_not_start(start.policy, start.layers, start.command[0])
     if reason is not None:
         raise SandboxUnavailable(f"cannot confine the worker: {reason}")
-
-
-def _moved(policy: Policy) -> str | None:
-    """Granted paths are bound as they were granted: a link in one may be somebody's by now."""
-    for path in (*policy.read, *policy.write):
-        try:
-            real = os.path.realpath(path, strict=True)
-        except OSError as error:
-            return f"the granted path {path} cannot be used: {error.strerror}"
-        if real != path:
-            return f"the granted path {path} is or holds a symbolic link; grant {real} instead"
-    return None
-
-
-def _untrusted(program: str) -> str | None:
-    try:
-        status = Path(program).stat()
-    except OSError as error:
-        return f"{program}: {error.strerror}; install bubblewrap"
-    if status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS_WRITE:
-        return f"{program} can be changed by other users"
-    return None
-
-
-def _is_root() -> bool:
-    """Tell whether we are the machine's root, and not that of a container of our own."""
-    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split()[:2] == ["0", "0"]
-
-
-def _unreachable(start: Start, uid: int) -> str | None:
-    policy = start.policy
-    views = (entry.host_path for entry in policy.view)
-    needed = (start.command[0], policy.runtime_dir, policy.environment_dir, policy.private_dir)
-    for path in (*needed, policy.sockets_dir, *policy.prefixes, *views):
-        closed = closed_folder(path, uid)
-        if closed is not None:
-            return (
-                f"without bubblewrap, user id {uid} cannot reach {path}, because {closed} is closed"
-                f" to others; install bubblewrap, or allow others to pass (chmod o+x {closed})"
-            )
-    return None
 
 
 def _prepare(start: Start) -> None:

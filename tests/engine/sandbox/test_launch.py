@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import socket
 import subprocess
 import sys
 import time
@@ -261,11 +262,16 @@ def test_arguments_and_environment_on_the_host_show_no_paths_or_values(anyone: C
 
 
 def test_descriptors_of_the_launch_do_not_reach_the_worker(anyone: Confined) -> None:
+    # One of a folder would be a way out: `..` of it is the host's.
+    models = anyone.folder / "models"
+    (models / "inner").mkdir(parents=True)
+    policy = replace(anyone.policy, read=(str(models), str(models / "inner")))
     outcome = anyone.run(
         "import json, os\n"
         "found = {n: os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')"
         " if os.path.lexists(f'/proc/self/fd/{n}')}\n"
-        "print(json.dumps(found))"
+        "print(json.dumps(found))",
+        policy,
     )
 
     found = outcome.json()
@@ -381,6 +387,37 @@ print(json.dumps([open("alert.py").read(), fails(lambda: read(FOLDER + "/plugins
 
     denied = "Permission denied"
     assert outcome.json() == ["the plugin", denied, "done", *[denied] * 3, "done", "done"]
+
+
+def test_without_namespaces_root_gives_the_worker_a_user_of_its_own() -> None:
+    if not IS_ROOT or not Path(SYSTEM_PYTHON).exists():
+        pytest.skip("no root, or no Python that others can reach")
+    lines = """
+import socket
+def read(path):
+    open(path).read()
+def connect():
+    socket.socket(socket.AF_UNIX).connect(FOLDER + "/sockets/7/endpoint")
+print(json.dumps([os.getresuid(), open("alert.py").read(), fails(lambda: read("/etc/shadow")),
+    fails(lambda: open("own", "w")), fails(lambda: open(".tmp/own", "w")), fails(connect),
+    fails(lambda: os.remove(FOLDER + "/sockets/7/endpoint"))]))
+"""
+    with place(None, SYSTEM_PYTHON) as confined, socket.socket(socket.AF_UNIX) as endpoint:
+        endpoint.bind(f"{confined.policy.sockets_dir}/endpoint")
+        endpoint.listen()
+        text = f"{TRY}FOLDER = {str(confined.folder)!r}\n{lines}"
+
+        outcome = confined.run(text, layers=LANDLOCK)
+        with_namespaces = confined.run(text)
+
+    denied = "Permission denied"
+    uids, *rest = outcome.json()
+    assert uids == [OWN_UID] * 3
+    assert rest == ["the plugin", denied, "done", "done", "done", denied]
+    uids, *rest = with_namespaces.json()
+    assert uids == [OWN_UID] * 3
+    assert rest[:3] == ["the plugin", "No such file or directory", "done"]
+    assert rest[4:] == ["done", "Read-only file system"]
 
 
 def test_without_any_layer_the_worker_runs_as_before(anyone: Confined) -> None:
