@@ -93,6 +93,7 @@ PURE = {
     "engine.workers.backoff",
     "engine.workers.encode",
     "engine.workers.native",
+    "engine.workers.zmtp",
     "worker.wire.*",
     "worker.line_builder",
     "worker.response",
@@ -105,7 +106,7 @@ IMPURE_LIBRARIES = frozenset(
 PURE_BUT_FOR_ITS_PARTNER = {"engine.ingest.transaction"}
 # Who may import a library that only some may touch.
 RESERVED = {
-    "zmq": r"engine\.workers\.lane|worker\.lane|engine\.app\..*",
+    "zmq": r"engine\.workers\.endpoint|worker\.lane|engine\.app\..*",
     "datafusion": r"engine\.query\..*",
     "obstore": r"engine\.catalog\.objects|engine\.storage\..*",
 }

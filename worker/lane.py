@@ -59,6 +59,8 @@ class Lane:
         self.owner: object = None
         self._socket = context.socket(zmq.PAIR)
         self._socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        # The engine's thread, which shakes hands, may be running an event in another process.
+        self._socket.setsockopt(zmq.HANDSHAKE_IVL, 0)
         self._socket.setsockopt(zmq.LINGER, _LAST_MESSAGES_MS)
         # The engine is trusted, and its many Restore messages must not wait for one another.
         self._socket.setsockopt(zmq.RCVHWM, 0)

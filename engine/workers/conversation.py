@@ -110,7 +110,8 @@ class Conversation:
         """
         deadline_s = time.monotonic() + self._limits.start_s
         try:
-            self._lane.check_hello(self._next(deadline_s), token)
+            self._lane.expect(token)
+            self._lane.check_hello(self._next(deadline_s))
             values = [] if now_ns is None else self._mirror.unexpired(now_ns)
             self._lane.send(wire.Welcome(API_VERSION, len(values)))
             for key, cached in values:
@@ -120,7 +121,8 @@ class Conversation:
         except _Ended:
             raise GreetingFailed(_join(self._ending(), self._process.last_words())) from None
         except _Late:
-            raise GreetingFailed(f"no word from it within {self._limits.start_s:g} s") from None
+            silence = f"no word from it within {self._limits.start_s:g} s"
+            raise GreetingFailed(_join(silence, self._lane.turned_away())) from None
         except ProtocolFault as error:
             raise GreetingFailed(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""The engine's end of a lane: one PAIR socket, one wait, named reasons to wake.
+"""The engine's end of a lane: one socket, one wait, named reasons to wake.
 
 A lane is made, used and closed by one thread. While it waits it also takes what the process
 prints, so that a talkative plugin never blocks on a full pipe.
@@ -6,23 +6,17 @@ prints, so that a talkative plugin never blocks on a full pipe.
 
 from __future__ import annotations
 
-import hmac
 import select
 import time
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
-from typing import cast
-
-import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from engine.errors import ProtocolFault
-from engine.workers.descriptors import require_room
+from engine.workers.endpoint import Context, Endpoint, NotTaken
 from engine.workers.nudge import Nudge
 from engine.workers.process import WorkerProcess
 from worker.wire import (
-    LIMITS,
     PROTOCOL_VERSION,
     LocalWireError,
     Message,
@@ -35,18 +29,9 @@ from worker.wire.messages import Hello
 
 __all__ = ["Context", "Lane", "NotTaken", "Wake"]
 
-Context = zmq.Context[zmq.Socket[bytes]]
-"""The process-wide ZeroMQ context."""
-
 _EXIT_AFTER_DISCONNECT_S = 2.0
 _LAST_MESSAGES_S = 0.5
 _LOOK_AROUND_EVERY = 64
-# Plain numbers: an operation on the enum takes longer than the question to the socket.
-_EVENTS, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
-
-
-class NotTaken(ProtocolFault):
-    """Nobody is at the other end of the lane, most likely because the process has just died."""
 
 
 class Wake(Enum):
@@ -78,19 +63,23 @@ class Lane:
             OSError: it cannot be had, as when descriptors run out.
         """
         self._session = Session("engine")
-        self._socket = _bound_socket(context, endpoint)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._is_disconnected = False
+        self._endpoint = Endpoint(context, endpoint)
         self._messages = 0
         self._poll = select.poll()
 
     def attach(self, process: WorkerProcess, nudge: Nudge) -> None:
         """Watch the process that will speak on this lane."""
         self._attached = _Attached(process, nudge)
-        for watched in (_descriptor(self._socket), _descriptor(self._monitor)):
+        for watched in (self._endpoint.fileno(), process.pidfd, process.output, nudge.fileno()):
             self._poll.register(watched, select.POLLIN)
-        for watched in (process.pidfd, process.output, nudge.fileno()):
-            self._poll.register(watched, select.POLLIN)
+
+    def expect(self, token: bytes) -> None:
+        """Tell what the worker has to say in its Hello; before the first wait."""
+        self._endpoint.expect(token)
+
+    def turned_away(self) -> str:
+        """Say who came that was not the worker, or nothing."""
+        return self._endpoint.turned_away()
 
     def wait(self, deadline_s: float | None) -> Wake:
         """Wait for a message, the end of the process, a nudge or the deadline.
@@ -99,26 +88,27 @@ class Lane:
             deadline_s: on the monotonic clock; None waits without limit.
 
         Raises:
-            ProtocolFault: the worker closed the connection but lives on.
+            ProtocolFault: the worker sent no message but bytes, or left the lane but lives on.
         """
         process, nudge = self._attached.process, self._attached.nudge
-        while not self._has_message():
-            ready = {descriptor for descriptor, _ in self._poll.poll(_milliseconds(deadline_s))}
-            if self._has_message():
+        while not self._endpoint.pump():
+            timeout_ms = 0 if self._endpoint.has_news else _milliseconds(deadline_s)
+            ready = {descriptor for descriptor, _ in self._poll.poll(timeout_ms)}
+            if self._endpoint.pump():
                 break
             self._take_output(ready)
             if process.pidfd in ready:
                 return self._after_the_end()
-            if self._was_disconnected():
+            if self._endpoint.is_closed:
                 return self._after_disconnect()
             if nudge.fileno() in ready:
                 return Wake.NUDGED
             if _is_past(deadline_s):
                 return Wake.LATE
         self._messages += 1
-        return (
-            Wake.MESSAGE if self._messages % _LOOK_AROUND_EVERY else self._look_around(deadline_s)
-        )
+        if self._messages % _LOOK_AROUND_EVERY == 0 or self._endpoint.was_slow:
+            return self._look_around(deadline_s)
+        return Wake.MESSAGE
 
     def send(self, message: Message) -> None:
         """Send a message; the session refuses one that is out of turn.
@@ -129,8 +119,8 @@ class Lane:
         """
         try:
             self._session.sent(message)
-            self._socket.send(encode(message), zmq.NOBLOCK)
-        except zmq.Again as error:
+            self._endpoint.send(encode(message))
+        except NotTaken as error:
             raise NotTaken(f"cannot send {type(message).__name__}: {error}") from error
         except LocalWireError as error:
             raise ProtocolFault(f"cannot send {type(message).__name__}: {error}") from error
@@ -141,44 +131,29 @@ class Lane:
         Raises:
             ProtocolFault: it is not a legal message now.
         """
-        data = self._socket.recv(zmq.NOBLOCK)
-        if self._socket.getsockopt(zmq.RCVMORE):
-            raise ProtocolFault("a message of several frames")
         try:
-            message = decode(data, sender="worker")
+            message = decode(self._endpoint.receive(), sender="worker")
             self._session.received(message)
         except RemoteWireError as error:
             raise ProtocolFault(str(error)) from error
         return message
 
-    def check_hello(self, message: Message, token: bytes) -> None:
-        """Verify the first message of a lane.
+    def check_hello(self, message: Message) -> None:
+        """Verify the first message of the worker.
 
         Raises:
-            ProtocolFault: it is not from the worker that was started, or of another version.
+            ProtocolFault: it is of another version.
         """
-        if not isinstance(message, Hello) or not hmac.compare_digest(message.token, token):
-            raise ProtocolFault("the first message does not carry the worker's token")
+        if not isinstance(message, Hello):
+            raise ProtocolFault(f"{type(message).__name__} instead of Hello")
         if message.protocol != PROTOCOL_VERSION:
             raise ProtocolFault(
                 f"the worker speaks protocol {message.protocol}, not {PROTOCOL_VERSION}"
             )
 
     def close(self) -> None:
-        """Close the socket and its monitor."""
-        self._socket.disable_monitor()
-        self._monitor.close(0)
-        self._socket.close(0)
-
-    def _has_message(self) -> bool:
-        # The descriptor is edge-triggered: EVENTS has the truth and must be asked before a wait.
-        return bool(cast("int", self._socket.getsockopt(_EVENTS)) & _READABLE)
-
-    def _was_disconnected(self) -> bool:
-        while cast("int", self._monitor.getsockopt(_EVENTS)) & _READABLE:
-            recv_monitor_message(self._monitor, zmq.NOBLOCK)
-            self._is_disconnected = True
-        return self._is_disconnected
+        """Close the socket."""
+        self._endpoint.close()
 
     def _look_around(self, deadline_s: float | None) -> Wake:
         """Notice what else there is although a message waits."""
@@ -197,43 +172,19 @@ class Lane:
         """Give what the process said last a chance to arrive: its data may be on the way."""
         deadline_s = time.monotonic() + _LAST_MESSAGES_S
         poll = select.poll()
-        poll.register(_descriptor(self._socket), select.POLLIN)
-        poll.register(_descriptor(self._monitor), select.POLLIN)
-        while not self._has_message():
+        poll.register(self._endpoint.fileno(), select.POLLIN)
+        while not self._endpoint.pump():
             left_ms = _milliseconds(deadline_s)
-            if self._was_disconnected() or not left_ms:
-                # What was on its way had arrived before the end of the connection was noticed.
-                return Wake.MESSAGE if self._has_message() else Wake.ENDED
-            poll.poll(left_ms)
+            # That the connection has ended comes after all that was sent on it.
+            if self._endpoint.is_closed or not left_ms:
+                return Wake.ENDED
+            poll.poll(0 if self._endpoint.has_news else left_ms)
         return Wake.MESSAGE
 
     def _after_disconnect(self) -> Wake:
-        if self._has_message():
-            return Wake.MESSAGE
         if self._attached.process.has_ended(_EXIT_AFTER_DISCONNECT_S):
             return Wake.ENDED
-        raise ProtocolFault("the worker closed its connection, or sent an oversized frame")
-
-
-def _bound_socket(context: Context, endpoint: str) -> zmq.Socket[bytes]:
-    require_room()
-    socket: zmq.Socket[bytes] | None = None
-    try:
-        socket = context.socket(zmq.PAIR)
-        socket.setsockopt(zmq.LINGER, 0)
-        # Half-duplex bounds what waits here; only the many Restore messages come without a pause.
-        socket.setsockopt(zmq.SNDHWM, 0)
-        socket.setsockopt(zmq.MAXMSGSIZE, LIMITS.message_bytes)
-        socket.bind(endpoint)
-    except zmq.ZMQError as error:
-        if socket is not None:
-            socket.close(0)
-        raise OSError(error.errno, f"cannot open {endpoint}: {error}") from error
-    return socket
-
-
-def _descriptor(socket: zmq.Socket[bytes]) -> int:
-    return cast("int", socket.getsockopt(zmq.FD))
+        raise ProtocolFault("the worker closed its connection")
 
 
 def _is_past(deadline_s: float | None) -> bool:

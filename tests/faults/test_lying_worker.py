@@ -27,6 +27,8 @@ from engine.workers.premises import Premises
 from engine.workers.spawn import Spawner
 from worker.wire.messages import RequestRun
 
+Start = Callable[..., Worker]
+
 # A worker that speaks the protocol until its behaviour says otherwise.
 MAIN = """\
 import os, sys, time
@@ -55,6 +57,61 @@ def forever():
 forever()
 """
 
+# A worker that speaks ZMTP byte by byte, as no ZeroMQ does.
+RAW = """\
+import os, socket, sys, time
+sys.path.insert(0, {runtime!r})
+from worker.launch import read_launch
+from worker.wire import encode
+from worker.wire import messages as m
+
+launch = read_launch(int(sys.argv[1]))
+path = launch.endpoints[0].removeprefix("ipc://")
+GREETING = b"\\xff" + bytes(8) + b"\\x7f\\x03\\x01" + b"NULL".ljust(20, b"\\0") + bytes(32)
+READY = b"\\x04\\x1a\\x05READY\\x0bSocket-Type\\0\\0\\0\\x04PAIR"
+def frame(body, flags=0): return bytes([2 | flags]) + len(body).to_bytes(8, "big") + body
+def come():
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect(path)
+    return peer
+def greet(peer):
+    peer.sendall(GREETING + READY)
+    missing = len(GREETING + READY)
+    while missing: missing -= len(peer.recv(missing))
+    return peer
+def hello(peer, token=None):
+    fields = dict(token=token or launch.token, protocol=1, api=1, pid=os.getpid(), python="3")
+    peer.sendall(frame(encode(m.Hello(**fields, lane=0))))
+    return peer
+def up():
+    peer = hello(greet(come()))
+    peer.recv(1000)
+    peer.sendall(frame(encode(m.Ready())))
+    peer.recv(1000)
+    return peer
+def flood(peer, data, most=300 << 20):
+    while most > 0:
+        peer.sendall(data)
+        most -= len(data)
+def forever():
+    while True: time.sleep(60)
+{behaviour}
+forever()
+"""
+
+
+def rise_of_memory(act: Callable[[], object]) -> int:
+    """Return by how many bytes the resident memory of this process rose above its start."""
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
+    before = _resident("VmRSS")
+    act()
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
+
 
 @dataclass
 class Liar:
@@ -65,9 +122,9 @@ class Liar:
     runtime: Path
     environment: Environment
 
-    def start(self, behaviour: str) -> Worker:
+    def start(self, behaviour: str, template: str) -> Worker:
         main = self.folder / "__main__.py"
-        main.write_text(MAIN.format(runtime=str(self.runtime), behaviour=behaviour))
+        main.write_text(template.format(runtime=str(self.runtime), behaviour=behaviour))
         premises = _LyingPremises(self.premises, self.environment, self.folder)
         trigger = Trigger(1, 1, "liar", "x.py", RequestSpec("x"), TriggerSettings(), None, False, 1)
         callbacks = Callbacks(None, None, GlobalCache(SystemClock()))
@@ -80,17 +137,15 @@ class _LyingPremises:
     """Premises whose runtime folder is the liar's."""
 
     def __init__(self, real: Premises, environment: Environment, folder: Path) -> None:
-        self.context = real.context
-        self.sockets = real.sockets
-        self.plugin_dir = real.plugin_dir
-        self.limits = real.limits
-        self.watch_packages = real.watch_packages
-        self.mirror_value_bytes = real.mirror_value_bytes
+        self._real = real
         self.environment = lambda: (environment, folder)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Worker]]:
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     base = tmp_path_factory.mktemp("liar")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     premises = Premises(
@@ -106,8 +161,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
     folder.mkdir()
     started: list[Worker] = []
 
-    def begin(behaviour: str) -> Worker:
-        worker = Liar(folder, premises, runtime, environment).start(behaviour)
+    def begin(behaviour: str, template: str = MAIN) -> Worker:
+        worker = Liar(folder, premises, runtime, environment).start(behaviour, template)
         started.append(worker)
         return worker
 
@@ -133,7 +188,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
     ],
 )
 def test_a_worker_that_does_not_greet_properly_is_refused_with_the_reason(
-    start: Callable[[str], Worker], behaviour: str, reason: str
+    start: Start, behaviour: str, reason: str
 ) -> None:
     worker = start(behaviour)
 
@@ -161,7 +216,7 @@ def run(worker: Worker, answer: AnswerSink | None = None) -> Outcome:
     ],
 )
 def test_a_worker_that_breaks_the_protocol_in_a_run_is_found_out(
-    start: Callable[[str], Worker], behaviour: str
+    start: Start, behaviour: str
 ) -> None:
     assert isinstance(run(start(behaviour)), ProtocolBroken)
 
@@ -177,20 +232,18 @@ def test_a_worker_that_breaks_the_protocol_in_a_run_is_found_out(
         "up(); say(m.Head(200, (), None)); say(m.Result(None, m.Response(200, (), b'')))",
     ],
 )
-def test_an_answer_whose_parts_do_not_fit_is_found_out(
-    start: Callable[[str], Worker], behaviour: str
-) -> None:
+def test_an_answer_whose_parts_do_not_fit_is_found_out(start: Start, behaviour: str) -> None:
     assert isinstance(run(start(behaviour), AnswerSink(Future())), ProtocolBroken)
 
 
 def test_an_answer_to_an_event_that_is_no_request_is_found_out(
-    start: Callable[[str], Worker],
+    start: Start,
 ) -> None:
     assert isinstance(run(start("up(); say(m.Head(200, (), None))")), ProtocolBroken)
 
 
 def test_a_stream_that_nobody_reads_is_stopped_at_its_deadline(
-    start: Callable[[str], Worker],
+    start: Start,
 ) -> None:
     worker = start(
         "up(); say(m.Head(200, (), None))\nwhile True: say(m.Chunk(bytes(1 << 20))); socket.recv()"
@@ -200,7 +253,7 @@ def test_a_stream_that_nobody_reads_is_stopped_at_its_deadline(
 
 
 def test_a_result_is_kept_when_the_worker_ends_right_after_it(
-    start: Callable[[str], Worker],
+    start: Start,
 ) -> None:
     behaviour = "up(); say(m.Lines(None, 'a v=1')); say(m.Result(None, None)); "
     worker = start(behaviour + "socket.close(5000); context.term(); os._exit(0)")
@@ -213,7 +266,7 @@ def test_a_result_is_kept_when_the_worker_ends_right_after_it(
 
 
 def test_a_worker_that_ends_or_falls_silent_in_a_run_is_told_apart(
-    start: Callable[[str], Worker],
+    start: Start,
 ) -> None:
     died = run(start("up(); print('bye', flush=True); os._exit(9)"))
     silent = run(start("up()"))
@@ -223,7 +276,7 @@ def test_a_worker_that_ends_or_falls_silent_in_a_run_is_told_apart(
 
 
 def test_a_worker_that_died_before_the_event_reached_it_has_died_and_broken_no_rule(
-    start: Callable[[str], Worker],
+    start: Start,
 ) -> None:
     worker = start(
         "hello(); socket.recv(); say(m.Ready()); socket.close(5000); context.term(); os._exit(9)"
@@ -239,7 +292,7 @@ def test_a_worker_that_died_before_the_event_reached_it_has_died_and_broken_no_r
 
 
 def test_a_flood_of_output_neither_blocks_the_worker_nor_grows_without_bound(
-    start: Callable[[str], Worker],
+    start: Start,
 ) -> None:
     worker = start(
         "up()\nfor _ in range(3000): print('x' * 1000)\n"
@@ -252,13 +305,13 @@ def test_a_flood_of_output_neither_blocks_the_worker_nor_grows_without_bound(
 
 @pytest.mark.parametrize("flood", ["say(m.Log('INFO', 'x', 1))", "print('x', flush=True)"])
 def test_a_worker_that_never_stops_talking_is_stopped_at_its_deadline(
-    start: Callable[[str], Worker], flood: str
+    start: Start, flood: str
 ) -> None:
     assert run(start(f"up()\nwhile True: {flood}")) == TimedOut(2.0)
 
 
 def test_a_resting_worker_that_never_stops_talking_leaves_room_for_events(
-    start: Callable[[str], Worker],
+    start: Start,
 ) -> None:
     worker = start("hello(); socket.recv(); say(m.Ready())\nwhile True: say(m.Log('INFO', 'x', 1))")
     worker.greet(0)
@@ -268,7 +321,7 @@ def test_a_resting_worker_that_never_stops_talking_leaves_room_for_events(
 
 
 def test_any_number_of_cache_values_is_given_back_to_a_worker_that_is_slow_to_take_them(
-    start: Callable[[str], Worker],
+    start: Start,
 ) -> None:
     worker = start(
         "hello(); time.sleep(0.5); welcome = decode(socket.recv(), sender='engine')\n"
@@ -279,3 +332,92 @@ def test_any_number_of_cache_values_is_given_back_to_a_worker_that_is_slow_to_ta
         worker.mirror.store(f"key {number}", b"value", None)
 
     worker.greet(0)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        "flood(up(), frame(bytes(1 << 20), 1))",
+        "flood(up(), frame(b'', 1) * 10_000)",
+        "peer = up(); peer.sendall(frame(bytes(10))[:-10]); flood(peer, bytes(1 << 20))",
+        "peer = up(); peer.sendall(b'\\x02' + (1 << 40).to_bytes(8, 'big')); flood(peer, b'x')",
+        "flood(up(), b'\\x04\\x07\\x04PING\\0\\0')",
+    ],
+)
+def test_frames_that_no_zeromq_would_send_end_the_run_and_fill_no_memory(
+    start: Start, behaviour: str
+) -> None:
+    worker = start(behaviour, RAW)
+    outcomes: list[Outcome] = []
+
+    rise = rise_of_memory(lambda: outcomes.append(run(worker)))
+
+    assert isinstance(outcomes[0], ProtocolBroken)
+    assert rise < 32 << 20
+
+
+def test_frames_of_a_message_without_end_before_the_hello_fill_no_memory(start: Start) -> None:
+    worker = start("try: flood(greet(come()), frame(bytes(1 << 20), 1))\nexcept OSError: pass", RAW)
+
+    def greet() -> None:
+        with pytest.raises(GreetingFailed, match="several frames"):
+            worker.greet(0)
+
+    assert rise_of_memory(greet) < 32 << 20
+
+
+def test_a_message_as_large_as_allowed_that_comes_byte_by_byte_does_not_hold_up_the_deadline(
+    start: Start,
+) -> None:
+    worker = start(
+        "peer = up(); peer.sendall(b'\\x02' + (64 << 20).to_bytes(8, 'big'))\n"
+        "while True: peer.sendall(b'x')",
+        RAW,
+    )
+
+    assert run(worker) == TimedOut(2.0)
+
+
+def test_a_worker_that_asks_without_taking_the_answers_is_found_out_and_fills_no_memory(
+    start: Start,
+) -> None:
+    worker = start(
+        "peer = up(); put = frame(encode(m.CachePutCall('key', bytes(8 << 20), None)))\n"
+        "peer.sendall(put); get = frame(encode(m.CacheGetCall('key')))\n"
+        "while True: peer.sendall(get)",
+        RAW,
+    )
+    worker.conversation._lane._endpoint._patience_s = 1.0  # noqa: SLF001  a test is in a hurry
+    outcomes: list[Outcome] = []
+
+    rise = rise_of_memory(lambda: outcomes.append(run(worker)))
+
+    assert isinstance(outcomes[0], ProtocolBroken)
+    assert rise < 96 << 20
+
+
+def test_peers_that_come_first_and_stay_silent_or_lie_do_not_lock_out_the_worker(
+    start: Start,
+) -> None:
+    worker = start(
+        "others = [come() for _ in range(80)]\n"
+        "for other in others[-10:-5]: other.sendall(GREETING)\n"
+        "liars = [hello(greet(come()), b'x' * 32) for _ in range(5)]\n"
+        "peer = up(); peer.sendall(frame(encode(m.Result(None, None))))",
+        RAW,
+    )
+
+    assert isinstance(run(worker), Succeeded)
+    assert "turned away" in worker.conversation._lane.turned_away()  # noqa: SLF001
+
+
+def test_nobody_can_come_when_the_lane_has_its_owner(start: Start) -> None:
+    worker = start(
+        "early = come(); peer = up()\n"
+        "early.sendall(GREETING) if not early.recv(8192) else early.recv(8192)\n"
+        "try: come()\n"
+        "except FileNotFoundError: peer.sendall(frame(encode(m.Result(None, None))))",
+        RAW,
+    )
+
+    assert isinstance(run(worker), Succeeded)

@@ -108,7 +108,7 @@ def _size_of(items: list[Any]) -> int:
     return sum(len(i) for i in items if type(i) is bytes) + _SMALL_BYTES * len(items)
 
 
-def decode(packed: bytes, sender: Side | None = None) -> m.Message:
+def decode(packed: bytes | bytearray, sender: Side | None = None) -> m.Message:
     """Turn bytes into a message.
 
     Args:

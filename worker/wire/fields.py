@@ -48,7 +48,7 @@ class Field:
     read: Callable[[Any], Any]
 
 
-def read_list(packed: bytes, most: int) -> list[Any]:
+def read_list(packed: bytes | bytearray, most: int) -> list[Any]:
     """Read a flat msgpack array of at most so many scalars."""
     items = _unpack(packed, max_array_len=most, max_map_len=0)
     if type(items) is not list:
