@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 import time
 from collections.abc import Callable
@@ -39,7 +40,9 @@ OwnAddress = tuple[str, int] | Callable[[], tuple[str, int]]
 OnRefused = Callable[[str, str], None]
 
 _PATIENCE = Patience()
+# Each takes two descriptors; the log and the files of rows must never lack one.
 _MAX_CONNECTIONS = 1024
+_DESCRIPTORS_PER_CONNECTION = 8
 _LOOK_UPS = 2
 _LOOK_UP_THREADS = 8
 _START_S = 10.0
@@ -99,7 +102,7 @@ class Egress(Service):
         self._dialler = Dialler(resolve, connect, self._pool)
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         # The loop's thread alone uses these.
-        self._room = asyncio.Semaphore(_MAX_CONNECTIONS)
+        self._room = asyncio.Semaphore(0)
         self._stopped = asyncio.Event()
         self._outlets: set[asyncio.Task[None]] = set()
 
@@ -155,6 +158,9 @@ class Egress(Service):
                 self._loop.result().call_soon_threadsafe(self._stopped.set)
 
     async def _serve(self) -> None:
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = min(_MAX_CONNECTIONS, descriptors // _DESCRIPTORS_PER_CONNECTION)
+        self._room = asyncio.Semaphore(max(1, room))
         self._loop.set_result(asyncio.get_running_loop())
         if self.is_stopping:
             return
@@ -230,24 +236,38 @@ class _Outlet:
                     task.add_done_callback(partial(self._let_go, client))
 
     async def _accepted(self) -> socket.socket:
-        loop = asyncio.get_running_loop()
+        """Return the next connection, which holds a place in the room of all workers."""
         while True:
             await asyncio.sleep(self._accepts.wait_s(time.monotonic()))
+            # Nobody holds a place while nobody comes, and nobody a descriptor without a place.
+            await self._arrival()
+            await self._room.acquire()
             try:
-                client, _ = await loop.sock_accept(self.listener)
+                client, _ = self.listener.accept()
             except OSError as error:
+                self._room.release()
                 # Out of descriptors, or a connection that went away while it waited.
-                log.warning("cannot take a connection", extra={"of": self.label, "why": str(error)})
+                log.debug("cannot take a connection", extra={"of": self.label, "why": str(error)})
                 await asyncio.sleep(_PAUSE_S)
                 continue
+            client.setblocking(False)
             self._accepts.may(time.monotonic())
             return client
 
+    async def _arrival(self) -> None:
+        """Wait until a connection waits."""
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        loop.add_reader(self.listener, arrived.set)
+        try:
+            await arrived.wait()
+        finally:
+            loop.remove_reader(self.listener)
+
     async def _hold(self, client: socket.socket, conversation: Conversation) -> None:
         try:
-            async with self._room:
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await conversation.hold(client)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await conversation.hold(client)
         except* OSError as broken:  # TimeoutError as well
             log.debug("a connection broke", extra={"of": self.label, "why": str(broken)})
         except* Exception:
@@ -256,6 +276,7 @@ class _Outlet:
     def _let_go(self, client: socket.socket, _: asyncio.Task[None]) -> None:
         client.close()
         self._own_room.release()
+        self._room.release()
 
 
 def _close_in(loop: asyncio.AbstractEventLoop, outlet: _Outlet) -> None:

@@ -341,6 +341,27 @@ def test_connections_over_the_limit_wait_for_their_turn(mirror: SimpleNamespace)
     assert line == b"HTTP/1.1 200"
 
 
+def test_connections_of_all_workers_together_are_bounded(
+    mirror: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.sandbox.egress._MAX_CONNECTIONS", 1)
+    with proxied(mirror.internet, "net=example.org:443") as proxy:
+        other = socket.create_server(("127.0.0.1", 0), backlog=64)
+        second = Proxy(proxy.egress, proxy.handle, other.getsockname()[1], [])
+        proxy.egress.attach(other, TOKEN, Grants(), "other", ("127.0.0.1", 1))
+        held, _ = tunnel(proxy, "example.org:443")
+        with second.raw() as waiting:
+            waiting.sendall(b"GET http://a.org/ HTTP/1.0\r\n\r\n")
+            waiting.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                waiting.recv(1)
+            waiting.settimeout(10)
+            held.close()
+            answer = answer_of(waiting)
+
+    assert answer.startswith(b"HTTP/1.1 407 ")
+
+
 def test_a_side_that_does_not_read_holds_the_other_back() -> None:
     # Nobody accepts behind this listener: what is sent stays in the kernel's buffers.
     with socket.create_server(("127.0.0.1", 0)) as deaf:
