@@ -36,6 +36,7 @@ from engine.query.snapshot import Limits
 from engine.query.system_tables import SystemTables
 from engine.query.tables import QueryService
 from engine.query.trigger_tables import trigger_table
+from engine.query.worker_table import worker_table
 from engine.service import CrashHandler
 from engine.triggers.definitions import TriggerDefinitions
 from engine.triggers.letters import DeadLetters
@@ -53,6 +54,7 @@ from engine.workers.lane import Context
 from engine.workers.premises import Premises
 from engine.workers.registry import Registry
 from engine.workers.runs import EventEncoder
+from engine.workers.usage import UsageWatch
 
 __all__ = ["PluginServices"]
 
@@ -95,6 +97,13 @@ class PluginServices:
         tables.register("plugin_files", plugin_files(plugins), internal_only=True)
         self.sources = PluginSources(lambda: state.catalog.catalog, plugins, self._uploads)
         premises = _premises(config, closing)
+        self.usage = UsageWatch(
+            premises.roster,
+            premises.disk,
+            on_crash,
+            is_enforcing=config.sandbox.mode != "off",
+        )
+        tables.register("processing_engine_workers", worker_table(self.usage.rows, self._phases))
         self.dry_runs = DryRuns(premises, self.queries, state.catalog, clock, plugins.open)
         self.scheduler = Scheduler(clock, self._announce_due, on_crash)
         self.registry = Registry(
@@ -161,6 +170,8 @@ class PluginServices:
         self.history.start()
         self._closing.callback(self.history.stop)
         self._uploads.clean()
+        self.usage.start()
+        self._closing.callback(self.usage.stop)
         self._closing.callback(self.registry.stop_all)
         self._closing.callback(self.packages.stop)
         self._closing.callback(self._repository.close)  # before it, so that nobody waits for it

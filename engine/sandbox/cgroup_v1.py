@@ -74,6 +74,7 @@ class _GroupV1:
         self.limits = limits
         self._folders = dict(folders)
         self._places = tuple(dict.fromkeys(folders.values()))
+        self._final: GroupUsage | None = None
 
     def set_up(self) -> None:
         for place in self._places:
@@ -96,6 +97,9 @@ class _GroupV1:
         return cgroupfs.pids_in(self._folders["memory"])
 
     def usage(self) -> GroupUsage:
+        return self._final or self._usage()
+
+    def _usage(self) -> GroupUsage:
         memory, pids = self._folders["memory"], self._folders["pids"]
         return GroupUsage(
             number(memory, "memory.usage_in_bytes"),
@@ -126,6 +130,7 @@ class _GroupV1:
 
     def remove(self) -> bool:
         self.kill()
+        self._final = self.usage()
         are_gone = [cgroupfs.remove(place) for place in self._places]  # each is tried
         return all(are_gone)
 

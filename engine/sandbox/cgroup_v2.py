@@ -114,6 +114,7 @@ class GroupV2:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.limits = limits
         self._folder = folder
+        self._final: GroupUsage | None = None
 
     def set_up(self) -> None:
         """Write the limits."""
@@ -138,7 +139,10 @@ class GroupV2:
         return cgroupfs.pids_in(self._folder)
 
     def usage(self) -> GroupUsage:
-        """Return what is used."""
+        """Return what is used, or was in the end."""
+        return self._final or self._usage()
+
+    def _usage(self) -> GroupUsage:
         used_us = keyed(self._folder, "cpu.stat", "usage_usec")
         return GroupUsage(
             number(self._folder, "memory.current"),
@@ -169,6 +173,7 @@ class GroupV2:
     def remove(self) -> bool:
         """Kill what is left and remove the group."""
         self.kill()
+        self._final = self.usage()
         return cgroupfs.remove(self._folder)
 
 

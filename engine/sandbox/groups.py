@@ -74,7 +74,7 @@ class Group(Protocol):
         ...
 
     def usage(self) -> GroupUsage:
-        """Return what is used; all None once the group is removed."""
+        """Return what is used, or was when the group was removed."""
         ...
 
     def counters(self) -> Counters:

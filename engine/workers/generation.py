@@ -57,9 +57,20 @@ class Generation:
         folder: Path,
         lanes: int,
         have_packages_changed: Callable[[], bool],
+        on_reaped: Callable[[], object] = lambda: None,
     ) -> None:
+        """Begin a generation.
+
+        Args:
+            process: of all its lanes.
+            folder: of their endpoints; removed with the last lane.
+            lanes: how many there are.
+            have_packages_changed: since the process was started.
+            on_reaped: called once the process has ended and before it is released.
+        """
         self.process = process
-        self.meter = Meter(process.pid)
+        self.meter = Meter(process.pid, process.group)
+        self._on_reaped = on_reaped
         self.started_s = time.monotonic()
         self.was_stopped = False
         self.loaded: Source | None = None
@@ -110,6 +121,7 @@ class Generation:
             is_last = self._lanes == 0
         if is_last:
             self.stop()
+            self._on_reaped()
             self.process.close()
             self.meter.close()
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -141,6 +153,8 @@ class Worker:
     def greet(self, now_ns: int, *, has_cache: bool = True) -> None:
         """Bring the lane to rest; one lane of a process gets the cache back."""
         self.conversation.greet(self._token, now_ns if has_cache else None)
+        if has_cache:  # the first lane: nothing foreign has run in the process yet
+            self.generation.meter.follow()
 
     def load(self, source: Source) -> None:
         """Tell the worker which plugin to run from now on."""

@@ -15,8 +15,11 @@ from pathlib import Path
 from engine.model.limits import Limits
 from engine.plugins.environments import BrokenEnvironment, Environment, open_environment
 from engine.plugins.runtime import runtime_folder
+from engine.sandbox import tree
 from engine.workers.conversation import RunLimits
+from engine.workers.disk import Disk
 from engine.workers.lane import Context
+from engine.workers.roster import Roster
 
 __all__ = ["Premises"]
 
@@ -58,6 +61,8 @@ class Premises:
         self.limits = limits
         self.mirror_value_bytes = mirror_value_bytes
         self.limits_of = limits_of
+        self.roster = Roster()
+        self.disk = Disk(tree.size)
         self._environment_dir = environment_dir
         self._runtime_dir = runtime_dir
         self._lock = threading.Lock()

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import PluginError
+from engine.sandbox.groups import Group
+from engine.workers.overruns import group_overrun
 
 __all__ = ["Launch", "SpawnFailed", "WorkerProcess"]
 
@@ -69,6 +71,7 @@ class WorkerProcess:
         self._partial = b""
         self._reading = threading.Lock()  # of several lanes, any may take what was printed
         self._over_limit: str | None = None
+        self.group: Group | None = None
         document = os.memfd_create("launch", os.MFD_CLOEXEC)
         self.output, printing_end = os.pipe2(os.O_CLOEXEC)
         try:
@@ -126,6 +129,8 @@ class WorkerProcess:
 
     def over_limit(self) -> str | None:
         """Return the limit over which the process was killed, in words, or None."""
+        if self._over_limit is None and self.group is not None:
+            self._over_limit = group_overrun(self.group)
         return self._over_limit
 
     def last_words(self) -> str:

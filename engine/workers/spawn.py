@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from engine.workers.generation import Generation, LaneEnd, Worker
 from engine.workers.lane import Lane
 from engine.workers.premises import Premises
 from engine.workers.process import Launch, SpawnFailed, WorkerProcess
+from engine.workers.roster import Watched
 
 __all__ = ["Spawner"]
 
@@ -76,7 +78,11 @@ class Spawner:
                 lane.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        generation = Generation(process, folder, len(ends), is_outdated)
+        watched = self._watched(process)
+        generation = Generation(
+            process, folder, len(ends), is_outdated, lambda: self._premises.roster.remove(watched)
+        )
+        self._premises.roster.add(watched)
         return [
             Worker(generation, lane, self._converse(lane, process, end), self._mirror, token)
             for lane, end in zip(lanes, ends, strict=True)
@@ -92,6 +98,17 @@ class Spawner:
             log=end.log,
             is_stopping=end.is_stopping,
             limits=self._limits(),
+        )
+
+    def _watched(self, process: WorkerProcess) -> Watched:
+        trigger = self._trigger
+        return Watched(
+            trigger_id=trigger.id,
+            trigger=trigger.name,
+            database=self._database,
+            process=process,
+            limits=self._premises.limits_of(trigger.settings.limits),
+            started_ns=time.time_ns(),
         )
 
     def _limits(self) -> RunLimits:

@@ -21,6 +21,7 @@ class Process:
     def __init__(self) -> None:
         self.ended = 0
         self.pid = os.getpid()
+        self.group = None
 
     def has_ended(self, within_s: float) -> bool:
         return self.ended > 0
