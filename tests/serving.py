@@ -61,6 +61,7 @@ class Server:
         self.plugins.mkdir(parents=True, exist_ok=True)
         self.options = options
         self.program = "engine"  # the module that is started
+        self.prefix: list[str] = []  # of the command line: a program that starts it
         self.environment: dict[str, str] = {}
         self.output: list[str] = []
         self.url = ""
@@ -77,7 +78,7 @@ class Server:
         return 0 if self._process is None else self._process.poll()
 
     def start(self) -> Server:
-        command = [sys.executable, "-m", self.program, "serve", "--node-id", "node0"]
+        command = [*self.prefix, sys.executable, "-m", self.program, "serve", "--node-id", "node0"]
         command += ["--data-dir", str(self.data), "--plugin-dir", str(self.plugins)]
         command += ["--http-bind", "127.0.0.1:0", "--without-auth", "--sandbox", "off"]
         command += ["--wal-flush-interval", "50ms", *self.options]
