@@ -48,7 +48,7 @@ class CgroupsV1:
 
     def make(self, name: str, limits: Limits) -> Group:
         """Make an empty group; see `Cgroups.make`."""
-        own = f"{name}-{next(self._numbers)}"
+        own = cgroupfs.group_name(name, next(self._numbers))
         needed = {
             hierarchy: folder
             for hierarchy, folder in self._folders.items()

@@ -92,7 +92,7 @@ class CgroupsV2:
 
     def make(self, name: str, limits: Limits) -> Group:
         """Make an empty group; see `Cgroups.make`."""
-        folder = self._folder / f"{name}-{next(self._numbers)}"
+        folder = self._folder / cgroupfs.group_name(name, next(self._numbers))
         folder.mkdir(mode=0o700)
         group = GroupV2(folder, limits)
         try:

@@ -21,6 +21,7 @@ from pathlib import Path
 __all__ = [
     "Mount",
     "end_all",
+    "group_name",
     "groups_below",
     "keyed",
     "memberships",
@@ -35,6 +36,8 @@ __all__ = [
 _READ_BYTES = 65536
 _REMOVE_S = 1.0
 _STEP_S = 0.05
+_MAX_NAME = 64
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -111,6 +114,11 @@ def keyed(folder: Path, name: str, key: str) -> int | None:
         if word == key and value.isdigit():
             return int(value)
     return None
+
+
+def group_name(name: str, count: int) -> str:
+    """Return a name that is a folder's, whatever somebody has called a trigger."""
+    return f"{_NO_NAME.sub('_', name)[:_MAX_NAME]}-{count}"
 
 
 def pids_in(folder: Path) -> list[int]:

@@ -115,7 +115,7 @@ class Cgroups(Protocol):
         """Make an empty group.
 
         Args:
-            name: for who looks at the machine; a number is added.
+            name: for who looks at the machine, any text; a number is added.
             limits: what is None is not bounded.
 
         Raises:

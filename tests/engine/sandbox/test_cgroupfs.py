@@ -66,6 +66,16 @@ def test_number_is_a_number_or_unknown_whatever_the_file_says(text: str) -> None
     assert found == (int(text) if text.strip().isdigit() else None)
 
 
+@given(st.text(max_size=300))
+def test_name_of_a_group_is_one_short_folder_name(text: str) -> None:
+    name = cgroupfs.group_name(text, 7)
+
+    assert Path("/groups", name).parent == Path("/groups")
+    assert len(name.encode()) < 100
+    assert name.endswith("-7")
+    assert not name.startswith(".")
+
+
 def test_writing_makes_no_file_that_the_kernel_has_not_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         cgroupfs.put(tmp_path, "memory.max", 1)
