@@ -5,8 +5,9 @@ import pytest
 from worker.outlet import open_outlet, proxy_variables
 
 
-def test_the_listener_is_handed_over_and_the_own_copy_closed() -> None:
-    ours, theirs = socket.socketpair()
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_the_listener_is_handed_over_and_the_own_copy_closed(kind: int) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
     with ours:
         port = open_outlet(theirs.detach())
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 4)
