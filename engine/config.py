@@ -171,7 +171,7 @@ class SandboxConfig:
 
     def grants_of(self, own: Grants) -> Grants:
         """Return what is granted to a trigger, with what every trigger is granted."""
-        return own.joined(parse_grants(self.default_grants))
+        return own.restricted(self.allowed_grants).joined(parse_grants(self.default_grants))
 
 
 @dataclass(frozen=True, slots=True)

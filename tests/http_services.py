@@ -16,6 +16,7 @@ from engine.catalog.commands import (
     delete_database,
     delete_trigger,
 )
+from engine.catalog.confining import confine_trigger
 from engine.catalog.objects import LocalObjects
 from engine.catalog.store import CatalogStore
 from engine.clock import ManualClock
@@ -34,6 +35,8 @@ from engine.ingest.writer import Writer, WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.entry import Entry
 from engine.model.event import PluginResponse, RequestEvent
+from engine.model.grants import Grants
+from engine.model.limits import Limits
 from engine.plugins.installation import Wanted
 from engine.plugins.upload import UploadedFile
 
@@ -103,6 +106,11 @@ class CatalogDefinitions:
         if self.refusal is not None:
             raise self.refusal
         self._store.update(create_trigger(new, start=0, now_ns=0))
+
+    def confine(
+        self, database: str, name: str, grants: Grants | None, limits: Limits | None
+    ) -> None:
+        self._store.update(confine_trigger(database, name, grants, limits))
 
     def enable(self, database: str, name: str) -> None:
         self._store.catalog.trigger_named(database, name)

@@ -45,6 +45,7 @@ PURE = {
     "engine.catalog.change",
     "engine.catalog.missing",
     "engine.catalog.commands",
+    "engine.catalog.confining",
     "engine.catalog.codec",
     "engine.catalog.change_codec",
     "engine.catalog.deletion",

@@ -38,6 +38,7 @@ from engine.query.tables import QueryService
 from engine.query.trigger_tables import trigger_table
 from engine.query.worker_table import worker_table
 from engine.service import CrashHandler
+from engine.triggers.admission import Admission
 from engine.triggers.definitions import TriggerDefinitions
 from engine.triggers.letters import DeadLetters
 from engine.triggers.requests import RequestRouter
@@ -79,7 +80,8 @@ class PluginServices:
         ring = LogRing()
         self.history = RunHistory(state.internal, state.writer, on_crash)
         tables = _system_tables(ring)
-        tables.register("processing_engine_triggers", trigger_table(self._phases, self._lags))
+        triggers = trigger_table(self._phases, self._lags, sandbox=config.sandbox)
+        tables.register("processing_engine_triggers", triggers)
         tables.register("nodes", node_table(_node(config, clock)), internal_only=True)
         self.queries = QueryService(
             state.catalog,
@@ -152,6 +154,7 @@ class PluginServices:
             note_start=self._note_start,
             forget_progress=state.log.forget,
             allowed_kinds=frozenset(_KINDS[name] for name in config.workers.allowed_kinds),
+            admit=Admission(config).check,
         )
         self.letters = DeadLetters(
             state.catalog,

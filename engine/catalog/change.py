@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from engine.catalog.state import Catalog
 from engine.model.file import ParquetFile
+from engine.model.grants import Grants
+from engine.model.limits import Limits
 from engine.model.schema import Column
 from engine.model.trigger import Trigger
 
@@ -19,6 +21,7 @@ __all__ = [
     "AddColumns",
     "AddFiles",
     "Change",
+    "ConfineTrigger",
     "CreateDatabase",
     "CreateTable",
     "CreateTrigger",
@@ -98,6 +101,15 @@ class DisableTrigger:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfineTrigger:
+    """The plugin of a trigger may reach and use something else from now on."""
+
+    id: int
+    grants: Grants
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteTrigger:
     """A trigger is gone; its id stays taken."""
 
@@ -174,7 +186,7 @@ class PurgeTable:
 
 
 SchemaChange = CreateDatabase | SetRetention | CreateTable | AddColumns
-TriggerChange = CreateTrigger | EnableTrigger | DisableTrigger | DeleteTrigger
+TriggerChange = CreateTrigger | EnableTrigger | DisableTrigger | ConfineTrigger | DeleteTrigger
 FileChange = AddFiles | ReplaceFiles | SetPersisted
 TrashChange = TrashDatabase | TrashTable | PurgeDatabase | PurgeTable
 Change = SchemaChange | TriggerChange | FileChange | TrashChange

@@ -18,6 +18,7 @@ from engine.catalog.change import (
     AddColumns,
     AddFiles,
     Change,
+    ConfineTrigger,
     CreateDatabase,
     CreateTable,
     CreateTrigger,
@@ -36,7 +37,12 @@ from engine.catalog.change import (
     TrashTable,
     TriggerChange,
 )
-from engine.catalog.trigger_codec import decode_trigger, encode_trigger
+from engine.catalog.trigger_codec import (
+    decode_confines,
+    decode_trigger,
+    encode_confines,
+    encode_trigger,
+)
 from engine.model.file import ParquetFile
 from engine.model.schema import Column, ColumnType
 
@@ -48,7 +54,9 @@ def encode_change(change: Change) -> dict[str, object]:
     match change:
         case CreateDatabase() | SetRetention() | CreateTable() | AddColumns():
             return _encode_schema(change)
-        case CreateTrigger() | EnableTrigger() | DisableTrigger() | DeleteTrigger():
+        case CreateTrigger() | EnableTrigger() | DisableTrigger():
+            return _encode_trigger(change)
+        case ConfineTrigger() | DeleteTrigger():
             return _encode_trigger(change)
         case AddFiles() | ReplaceFiles() | SetPersisted():
             return _encode_files(change)
@@ -97,6 +105,9 @@ def _encode_trigger(change: TriggerChange) -> dict[str, object]:
             return {"change": "enable_trigger", "id": id_, "start": start}
         case DisableTrigger(id_):
             return {"change": "disable_trigger", "id": id_}
+        case ConfineTrigger(id_, grants, limits):
+            confines = encode_confines(grants, limits)
+            return {"change": "confine_trigger", "id": id_, **confines}
         case DeleteTrigger(id_):
             return {"change": "delete_trigger", "id": id_}
         case _:
@@ -171,6 +182,13 @@ def _trigger_change(item: object) -> TriggerChange | None:
             return EnableTrigger(id_, start)
         case {"change": "disable_trigger", "id": int(id_)}:
             return DisableTrigger(id_)
+        case {
+            "change": "confine_trigger",
+            "id": int(id_),
+            "grants": list(grants),
+            "limits": dict(limits),
+        }:
+            return ConfineTrigger(id_, *decode_confines(grants, limits))
         case {"change": "delete_trigger", "id": int(id_)}:
             return DeleteTrigger(id_)
         case _:

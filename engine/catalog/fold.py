@@ -13,6 +13,7 @@ from engine.catalog.change import (
     AddColumns,
     AddFiles,
     Change,
+    ConfineTrigger,
     CreateDatabase,
     CreateTable,
     CreateTrigger,
@@ -50,7 +51,9 @@ def apply(catalog: Catalog, change: Change) -> Catalog:
     match change:
         case CreateDatabase() | SetRetention() | CreateTable() | AddColumns():
             return _change_schema(catalog, change)
-        case CreateTrigger() | EnableTrigger() | DisableTrigger() | DeleteTrigger():
+        case CreateTrigger() | EnableTrigger() | DisableTrigger():
+            return _change_trigger(catalog, change)
+        case ConfineTrigger() | DeleteTrigger():
             return _change_trigger(catalog, change)
         case AddFiles() | ReplaceFiles() | SetPersisted():
             return _change_files(catalog, change)
@@ -150,6 +153,10 @@ def _change_trigger(catalog: Catalog, change: TriggerChange) -> Catalog:
             return catalog.with_trigger(replace(trigger, disabled=False, start=start))
         case DisableTrigger(id_):
             return catalog.with_trigger(replace(_trigger(catalog, id_), disabled=True))
+        case ConfineTrigger(id_, grants, limits):
+            trigger = _trigger(catalog, id_)
+            settings = replace(trigger.settings, grants=grants, limits=limits)
+            return catalog.with_trigger(replace(trigger, settings=settings))
         case DeleteTrigger(id_):
             return catalog.without_trigger(_trigger(catalog, id_))
         case _:

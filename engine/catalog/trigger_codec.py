@@ -29,7 +29,7 @@ from engine.model.trigger import (
     spec_json,
 )
 
-__all__ = ["decode_trigger", "encode_trigger"]
+__all__ = ["decode_confines", "decode_trigger", "encode_confines", "encode_trigger"]
 
 _LATER_SETTINGS: Mapping[object, object] = {
     "catch_up": "one",
@@ -52,8 +52,7 @@ def encode_trigger(trigger: Trigger) -> dict[str, object]:
         "catch_up": trigger.settings.catch_up.value,
         "cors": list(trigger.settings.cors),
         "on_lag": trigger.settings.on_lag.value,
-        "grants": grant_texts(trigger.settings.grants),
-        "limits": split_limits(limit_texts(trigger.settings.limits)),
+        **encode_confines(trigger.settings.grants, trigger.settings.limits),
         "arguments": None if trigger.arguments is None else dict(trigger.arguments),
         "disabled": trigger.disabled,
         "start": trigger.start,
@@ -93,6 +92,23 @@ def decode_trigger(item: object) -> Trigger:
             raise ValueError(f"not a trigger: {str(item)[:200]}")
 
 
+def encode_confines(grants: Grants, limits: Limits) -> dict[str, object]:
+    """Return what stands for grants and limits in JSON."""
+    return {"grants": grant_texts(grants), "limits": split_limits(limit_texts(limits))}
+
+
+def decode_confines(grants: list[object], limits: dict[str, object]) -> tuple[Grants, Limits]:
+    """Return the grants and limits that JSON values stand for.
+
+    Raises:
+        ValueError: they stand for none.
+    """
+    try:
+        return parse_grants(map(str, grants)), parse_limits(limits)
+    except InvalidParameter as error:
+        raise ValueError(str(error)) from error
+
+
 def _settings(item: Mapping[object, object]) -> TriggerSettings:
     complete = {**_LATER_SETTINGS, "limits": _earlier_limits(item), **item}
     match complete:
@@ -102,17 +118,18 @@ def _settings(item: Mapping[object, object]) -> TriggerSettings:
             "catch_up": str(catch_up),
             "cors": list(cors),
             "on_lag": str(on_lag),
-            "grants": list(grants),
-            "limits": dict(limits),
+            "grants": list(grant_items),
+            "limits": dict(limit_items),
         }:
+            grants, limits = decode_confines(grant_items, limit_items)
             return TriggerSettings(
                 run_async,
                 ErrorBehavior(error_behavior),
                 CatchUp(catch_up),
-                _limits(limits),
+                limits,
                 tuple(map(str, cors)),
                 OnLag(on_lag),
-                _grants(grants),
+                grants,
             )
         case _:
             raise ValueError(f"not the settings of a trigger: {str(item)[:200]}")
@@ -125,17 +142,3 @@ def _earlier_limits(item: Mapping[object, object]) -> dict[object, object]:
             return {"time": max(time_s, LEAST_TIME_S)}
         case other:
             return {"time": other}
-
-
-def _grants(texts: list[object]) -> Grants:
-    try:
-        return parse_grants(map(str, texts))
-    except InvalidParameter as error:
-        raise ValueError(str(error)) from error
-
-
-def _limits(values: dict[str, object]) -> Limits:
-    try:
-        return parse_limits(values)
-    except InvalidParameter as error:
-        raise ValueError(str(error)) from error

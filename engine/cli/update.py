@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
+from engine.cli import checks
 from engine.cli.client import Client
-from engine.cli.failures import CommandFailed
+from engine.cli.failures import CommandFailed, WrongUsage
 from engine.cli.options import DEFAULT_HOST, Database, Host, TlsCa, TlsNoVerify, Token
 from engine.cli.plugin_files import python_files, read_text
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Update a database or a trigger.")
+
+_TRIGGER_PATH = "/api/v3/configure/processing_engine_trigger"
 
 
 @app.command("database")
@@ -54,27 +57,81 @@ def update_trigger(
         str, typer.Option("--trigger-name", "-t", metavar="TRIGGER_NAME", help="The trigger.")
     ],
     path: Annotated[
-        Path,
+        Path | None,
         typer.Option("--path", "-p", metavar="PATH", help="The new plugin on this machine."),
-    ],
+    ] = None,
+    grant: Annotated[
+        list[str],
+        typer.Option(
+            metavar="GRANT",
+            callback=checks.grants("--grant"),
+            help="What the plugin may reach from now on, and nothing else; may be repeated.",
+        ),
+    ] = [],  # noqa: B006  Typer makes a new list for each call
+    no_grants: Annotated[
+        bool, typer.Option("--no-grants", help="Take all grants of the trigger away.")
+    ] = False,
+    limit: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=VALUE",
+            callback=checks.limits("--limit"),
+            help="What the plugin may use from now on, in place of all limits; may be repeated.",
+        ),
+    ] = [],  # noqa: B006
+    no_limits: Annotated[
+        bool, typer.Option("--no-limits", help="Have the server's limits count.")
+    ] = False,
     host: Host = DEFAULT_HOST,
     token: Token = None,
     tls_ca: TlsCa = None,
     tls_no_verify: TlsNoVerify = False,
 ) -> None:
-    """Replace the plugin of a trigger by a file or folder of this machine.
+    """Replace the plugin of a trigger by one of this machine, or change its grants and limits.
 
     A folder replaces the whole folder, in one step.
     """
     client = Client(host, token, tls_ca, tls_no_verify)
-    body: dict[str, object] = {"plugin_name": trigger_name, "db": database}
-    if not path.exists():
+    settings = _confines(grant, limit, no_grants=no_grants, no_limits=no_limits)
+    if path is None and not settings:
+        raise WrongUsage(
+            "one of --path, --grant, --no-grants, --limit and --no-limits must be given"
+        )
+    if path is not None and not path.exists():
         raise CommandFailed(f"Path does not exist: {path}")
-    if path.is_dir():
-        files = python_files(path)
-        body["files"] = [{"relative_path": name, "content": files[name]} for name in files]
-        client.send_json("PUT", "/api/v3/plugins/directory", body)
-        print(f"Trigger '{trigger_name}' updated successfully (atomic directory replacement)")
-    else:
+    if settings:
+        names = {"db": database, "trigger_name": trigger_name}
+        client.send_json("PUT", _TRIGGER_PATH, {**names, "trigger_settings": settings})
+    is_folder = path is not None and _send(client, path, database, trigger_name)
+    how = " (atomic directory replacement)" if is_folder else ""
+    print(f"Trigger '{trigger_name}' updated successfully{how}")
+
+
+def _confines(
+    grant: list[str], limit: list[str], *, no_grants: bool, no_limits: bool
+) -> dict[str, object]:
+    """Return what is to be changed of grants and limits."""
+    from engine.model.limits import split_limits
+
+    if grant and no_grants:
+        raise WrongUsage("the argument '--grant <GRANT>' cannot be used with '--no-grants'")
+    if limit and no_limits:
+        raise WrongUsage("the argument '--limit <NAME=VALUE>' cannot be used with '--no-limits'")
+    settings: dict[str, object] = {}
+    if grant or no_grants:
+        settings["grants"] = grant
+    if limit or no_limits:
+        settings["limits"] = split_limits(limit)
+    return settings
+
+
+def _send(client: Client, path: Path, database: str, trigger_name: str) -> bool:
+    """Send a plugin to the server; return whether it is a folder."""
+    body: dict[str, object] = {"plugin_name": trigger_name, "db": database}
+    if not path.is_dir():
         client.send_json("PUT", "/api/v3/plugins/files", {**body, "content": read_text(path)})
-        print(f"Trigger '{trigger_name}' updated successfully")
+        return False
+    files = python_files(path)
+    body["files"] = [{"relative_path": name, "content": files[name]} for name in files]
+    client.send_json("PUT", "/api/v3/plugins/directory", body)
+    return True

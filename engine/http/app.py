@@ -130,6 +130,7 @@ def _trigger_routes(services: HttpServices) -> list[Route]:
     triggers = TriggerEndpoints(services)
     table = [
         ("POST", _TRIGGER, triggers.create),
+        ("PUT", _TRIGGER, triggers.confine),
         ("DELETE", _TRIGGER, triggers.delete),
         ("POST", f"{_TRIGGER}/enable", triggers.enable),
         ("POST", f"{_TRIGGER}/disable", triggers.disable),

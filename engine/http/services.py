@@ -24,6 +24,8 @@ from engine.ingest.internal import DeadLetter
 from engine.ingest.writer import WriteReport, WriteRequest
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.event import PluginResponse, RequestEvent
+from engine.model.grants import Grants
+from engine.model.limits import Limits
 from engine.plugins.installation import Wanted
 from engine.plugins.upload import UploadedFile
 
@@ -85,6 +87,12 @@ class Definitions(Protocol):
 
     def create(self, new: NewTrigger) -> object:
         """Create a trigger."""
+        ...
+
+    def confine(
+        self, database: str, name: str, grants: Grants | None, limits: Limits | None
+    ) -> object:
+        """Change what a trigger's plugin may reach and use; None is kept."""
         ...
 
     def enable(self, database: str, name: str) -> object:

@@ -14,8 +14,8 @@ from engine.http.bodies import read_body
 from engine.http.endpoint import blocking
 from engine.http.fields import Fields, JsonFields, QueryFields, require_json
 from engine.http.services import HttpServices
-from engine.model.grants import parse_grants
-from engine.model.limits import parse_limits
+from engine.model.grants import Grants, parse_grants
+from engine.model.limits import Limits, parse_limits
 from engine.model.trigger import (
     TriggerSettings,
     parse_catch_up,
@@ -29,7 +29,7 @@ __all__ = ["TriggerEndpoints"]
 
 
 class TriggerEndpoints:
-    """Create, delete, enable and disable."""
+    """Create, confine, delete, enable and disable."""
 
     def __init__(self, services: HttpServices) -> None:
         self._definitions = services.definitions
@@ -43,6 +43,14 @@ class TriggerEndpoints:
         fields = JsonFields.parse(await read_body(request, self._limits))
         new = _new_trigger(fields)
         return await self._change(lambda: self._definitions.create(new))
+
+    async def confine(self, request: Request) -> Response:
+        """Change what a trigger may reach and use from a JSON body."""
+        require_json(request)
+        fields = JsonFields.parse(await read_body(request, self._limits))
+        database, name = fields.text("db"), fields.text("trigger_name")
+        grants, limits = _confines(fields.nested("trigger_settings"))
+        return await self._change(lambda: self._definitions.confine(database, name, grants, limits))
 
     async def delete(self, request: Request) -> Response:
         """Delete a trigger that is disabled, or any with force."""
@@ -107,6 +115,23 @@ def _settings(fields: JsonFields | None) -> TriggerSettings:
         cors=parse_origins(fields.texts("cors")) if fields.has("cors") else default.cors,
         on_lag=default.on_lag if on_lag is None else parse_on_lag(on_lag),
         grants=parse_grants(fields.texts("grants")) if fields.has("grants") else default.grants,
+    )
+
+
+def _confines(fields: JsonFields | None) -> tuple[Grants | None, Limits | None]:
+    """Return the settings that can be changed, None where they are not given."""
+    given = {} if fields is None else {n: v for n, v in fields.values.items() if v is not None}
+    if fields is None or not given:
+        raise InvalidParameter("trigger_settings must hold grants, limits, or both")
+    for name in given:
+        if name not in {"grants", "limits"}:
+            raise InvalidParameter(
+                f"trigger_settings.{name} cannot be changed; grants and limits can"
+            )
+    limits = fields.mapping("limits")
+    return (
+        parse_grants(fields.texts("grants")) if "grants" in given else None,
+        None if limits is None else parse_limits(limits),
     )
 
 

@@ -84,6 +84,18 @@ class Grants:
         """Whether it may connect to anything."""
         return self.self_http or bool(self.hosts)
 
+    def restricted(self, allowed: Iterable[str]) -> Grants:
+        """Return the grants of some kinds; see `GRANT_KINDS`."""
+        kinds = frozenset(allowed)
+        return Grants(
+            hosts=self.hosts if "net" in kinds else (),
+            self_http=self.self_http and "net=self" in kinds,
+            read=self.read if "read" in kinds else (),
+            write=self.write if "write" in kinds else (),
+            variables=self.variables if "env" in kinds else (),
+            subprocess=self.subprocess and "subprocess" in kinds,
+        )
+
     def joined(self, other: Grants) -> Grants:
         """Return what either grants, in canonical form."""
         write = {*self.write, *other.write}

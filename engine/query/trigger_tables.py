@@ -8,12 +8,15 @@ Threads: the provider may be called from any, and so must be what it is given.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
 from engine.catalog.state import Catalog, Database
+from engine.config import SandboxConfig
+from engine.model.grants import grant_texts
 from engine.model.lag import Lag
 from engine.model.spec import spec_json
 from engine.model.trigger import Trigger
@@ -38,8 +41,14 @@ _SCHEMA = pa.schema(
         pa.field("lag_s", pa.float64()),
         pa.field("skipped_rows", pa.int64()),
         pa.field("gap_rows", pa.int64()),
+        pa.field("grants", pa.utf8(), nullable=False),
+        pa.field("limit_memory_bytes", pa.int64(), nullable=False),
+        pa.field("limit_cpu", pa.float64()),
+        pa.field("limit_processes", pa.int64(), nullable=False),
+        pa.field("limit_disk_bytes", pa.int64(), nullable=False),
     ]
 )
+_DEFAULTS = SandboxConfig()
 # What goes on between two waits is one to whoever looks from outside.
 _STATES = {"committing": "running", "pausing": "paused", "ended": "broken"}
 
@@ -48,6 +57,7 @@ def trigger_table(
     phases: Callable[[], Mapping[int, str]],
     lags: Callable[[], Mapping[int, Lag]] = dict,
     now_ns: Callable[[], int] = time.time_ns,
+    sandbox: SandboxConfig = _DEFAULTS,
 ) -> Callable[[Catalog, Database], pa.Table]:
     """Return the provider of the table.
 
@@ -55,12 +65,13 @@ def trigger_table(
         phases: tells what each running trigger does, by trigger id.
         lags: tells how far each running WAL trigger is behind, likewise.
         now_ns: tells the time, UTC nanoseconds.
+        sandbox: what triggers may reach and use that do not say.
     """
 
     def provide(catalog: Catalog, database: Database) -> pa.Table:
         now, behind, time_ns = phases(), lags(), now_ns()
         rows = [
-            _row(trigger, now) | _lag(behind.get(trigger.id), time_ns)
+            _row(trigger, now) | _lag(behind.get(trigger.id), time_ns) | _confines(trigger, sandbox)
             for trigger in catalog.triggers_of(database.id)
         ]
         return pa.Table.from_pylist(rows, _SCHEMA)
@@ -95,6 +106,18 @@ def _lag(lag: Lag | None, now_ns: int) -> dict[str, object]:
         "lag_s": max(0.0, (now_ns - oldest_ns) / 1e9),
         "skipped_rows": lag.skipped_rows,
         "gap_rows": lag.gap_rows,
+    }
+
+
+def _confines(trigger: Trigger, sandbox: SandboxConfig) -> dict[str, object]:
+    """Return what counts for a trigger, whoever said it."""
+    limits = sandbox.limits_of(trigger.settings.limits)
+    return {
+        "grants": json.dumps(grant_texts(sandbox.grants_of(trigger.settings.grants))),
+        "limit_memory_bytes": limits.memory_bytes,
+        "limit_cpu": limits.cpu,
+        "limit_processes": limits.processes,
+        "limit_disk_bytes": limits.disk_bytes,
     }
 
 

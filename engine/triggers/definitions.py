@@ -1,4 +1,4 @@
-"""Create, enable, disable and delete triggers: the catalog first, then what runs.
+"""Create, confine, enable, disable and delete triggers: the catalog first, then what runs.
 
 One lock makes these operations follow one another, so that what runs is what the catalog says.
 Every method blocks on files, and on a run that has to end; call from a thread that may wait.
@@ -19,9 +19,12 @@ from engine.catalog.commands import (
     disable_trigger,
     enable_trigger,
 )
+from engine.catalog.confining import confine_trigger
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
 from engine.errors import InvalidParameter
+from engine.model.grants import Grants
+from engine.model.limits import Limits
 from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger, kind
 from engine.plugins.source import PluginFolder
 from engine.triggers.scheduler import Scheduler
@@ -50,6 +53,7 @@ class TriggerDefinitions:
         note_start: Callable[[Trigger], None],
         forget_progress: Callable[[int], None],
         allowed_kinds: frozenset[Kind] = _KINDS,
+        admit: Callable[[Grants, Limits], None] = lambda grants, limits: None,  # noqa: ARG005
     ) -> None:
         """Set up the definitions.
 
@@ -65,6 +69,7 @@ class TriggerDefinitions:
             note_start: called with a trigger that begins anew: nothing before counts as missed.
             forget_progress: called with the id of a deleted trigger.
             allowed_kinds: of triggers that may be created; those that exist run on.
+            admit: refuses grants and limits with InvalidParameter.
         """
         self._catalog = catalog
         self._registry = registry
@@ -76,13 +81,15 @@ class TriggerDefinitions:
         self._note_start = note_start
         self._forget_progress = forget_progress
         self._allowed_kinds = allowed_kinds
+        self._admit = admit
         self._lock = threading.Lock()
 
     def create(self, new: NewTrigger) -> None:
         """Create a trigger and start it unless it is to rest.
 
         Raises:
-            InvalidParameter: the server is set up to refuse triggers of its kind.
+            InvalidParameter: the server is set up to refuse triggers of its kind, or what it is
+                to reach or use.
             PluginFileError: its plugin cannot be read.
             UserError: the catalog refuses it; see `engine.catalog.commands.create_trigger`.
         """
@@ -91,6 +98,7 @@ class TriggerDefinitions:
             raise InvalidParameter(
                 f"invalid request: server is configured to reject {name} plugin triggers"
             )
+        self._admit(new.settings.grants, new.settings.limits)
         self._plugins.check(new.plugin)  # may wait for a repository, so before the lock
         with self._lock:
             decide = create_trigger(new, start=self._log_end(), now_ns=self._clock.now_ns())
@@ -100,6 +108,30 @@ class TriggerDefinitions:
             if not trigger.disabled:
                 self._note_start(trigger)
                 self._start(trigger)
+
+    def confine(
+        self, database: str, name: str, grants: Grants | None, limits: Limits | None
+    ) -> None:
+        """Change what a trigger's plugin may reach and use.
+
+        A run that goes on ends as it began; before the next one its worker is replaced by one that
+        has what is granted now. So no event is lost or run twice.
+
+        Args:
+            database: of the trigger.
+            name: within its database.
+            grants: in place of those that it has; None to keep them.
+            limits: likewise.
+
+        Raises:
+            InvalidParameter: the server refuses them.
+            UserError: no such trigger.
+        """
+        self._admit(grants or Grants(), limits or Limits())
+        with self._lock:
+            after = self._catalog.update(confine_trigger(database, name, grants, limits))
+            log.info("trigger confined anew", extra={"trigger": name})
+            self._registry.confine(after.trigger_named(database, name))
 
     def enable(self, database: str, name: str) -> None:
         """Let a trigger run, from the end of the log on; nothing when it runs already."""

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +50,10 @@ class Spawner:
         self._database = database
         self._mirror = mirror or Mirror()
 
+    def confine(self, trigger: Trigger) -> None:
+        """Start workers with other grants and limits; those that run are outdated. Any thread."""
+        self._trigger = trigger
+
     def spawn(self, ends: Sequence[LaneEnd]) -> list[Worker]:
         """Start a process with a lane for each end; it has not said anything yet.
 
@@ -62,7 +66,7 @@ class Spawner:
             raise SpawnFailed(f"cannot start a worker: {error}") from error
 
     def _spawn(self, ends: Sequence[LaneEnd]) -> list[Worker]:
-        is_outdated = self._premises.watch_packages()
+        is_outdated = self._watch()
         environment, runtime = self._premises.environment()
         folder = _private_folder(self._premises.sockets, f"{self._trigger.id}-")
         endpoints = [f"ipc://{folder}/{number}" for number in range(len(ends))]
@@ -87,6 +91,11 @@ class Spawner:
             Worker(generation, lane, self._converse(lane, process, end), self._mirror, token)
             for lane, end in zip(lanes, ends, strict=True)
         ]
+
+    def _watch(self) -> Callable[[], bool]:
+        """Return a call that tells whether packages, grants or limits have changed since."""
+        trigger, have_packages_changed = self._trigger, self._premises.watch_packages()
+        return lambda: have_packages_changed() or self._trigger is not trigger
 
     def _converse(self, lane: Lane, process: WorkerProcess, end: LaneEnd) -> Conversation:
         return Conversation(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from engine.model.trigger import Trigger
 from engine.service import Service
 from engine.workers import moves
 from engine.workers.assignment import Assignment, Shared
@@ -69,6 +70,7 @@ class Supervisor(Service):
         super().__init__(f"trigger-{assignment.trigger.id}")
         self.trigger = assignment.trigger
         self.inbox = inbox
+        self._spawner = spawner
         self._nudges = tuple(nudges)
         logs = [log_of() for _ in nudges]
         ends = [
@@ -122,6 +124,12 @@ class Supervisor(Service):
             self.inbox.close()
             for nudge in self._nudges:
                 nudge.close()
+
+    def confine(self, trigger: Trigger) -> None:
+        """Run what comes next in a worker with other grants and limits; any thread may call."""
+        self.trigger = trigger
+        self._spawner.confine(trigger)
+        self.wake()
 
     def wake(self) -> None:
         """Interrupt whatever the lanes wait for."""

@@ -9,6 +9,7 @@ from engine.catalog.change import (
     AddColumns,
     AddFiles,
     Change,
+    ConfineTrigger,
     CreateDatabase,
     CreateTable,
     CreateTrigger,
@@ -25,6 +26,8 @@ from engine.catalog.change import (
 )
 from engine.catalog.change_codec import decode_change, encode_change
 from engine.model.file import ParquetFile
+from engine.model.grants import parse_grants
+from engine.model.limits import Limits
 from engine.model.schema import Column, ColumnType
 from engine.model.trigger import AllTablesSpec, Trigger, TriggerSettings
 
@@ -40,6 +43,7 @@ ALL: tuple[Change, ...] = (
     CreateTrigger(TRIGGER),
     EnableTrigger(4, 9),
     DisableTrigger(4),
+    ConfineTrigger(4, parse_grants(["net=self"]), Limits(cpu=0.5)),
     DeleteTrigger(4),
     AddFiles(2, (FILE,), 7),
     ReplaceFiles(2, ("a", "b"), (FILE,)),

@@ -9,6 +9,7 @@ from engine.catalog.change import (
     AddColumns,
     AddFiles,
     Change,
+    ConfineTrigger,
     CreateDatabase,
     CreateTable,
     CreateTrigger,
@@ -71,19 +72,21 @@ _SPECS = st.one_of(
     st.just(CronSpec("0 * * * * *")),
     st.builds(EverySpec, st.integers(1, 10**15)),
 )
+_GRANTS = st.sampled_from([["net=self"], ["env=A", "read=/a"], []]).map(parse_grants)
+_LIMITS = st.builds(
+    Limits,
+    cpu=st.none() | st.floats(0.01, 1024),
+    time_s=st.none() | st.integers(1, 86_400_000).map(lambda ms: ms / 1000),
+)
 _SETTINGS = st.builds(
     TriggerSettings,
     st.booleans(),
     st.sampled_from(ErrorBehavior),
     st.sampled_from(CatchUp),
-    st.builds(
-        Limits,
-        cpu=st.none() | st.floats(0.01, 1024),
-        time_s=st.none() | st.integers(1, 86_400_000).map(lambda ms: ms / 1000),
-    ),
+    _LIMITS,
     st.lists(_TEXT, max_size=2).map(tuple),
     st.sampled_from(OnLag),
-    st.sampled_from([["net=self"], ["env=A", "read=/a"], []]).map(parse_grants),
+    _GRANTS,
 )
 _ARGUMENTS = st.none() | st.dictionaries(_TEXT, _TEXT, max_size=3)
 _RETENTION = st.none() | st.integers(1, 10**18)
@@ -142,6 +145,7 @@ def _fitting(catalog: Catalog) -> st.SearchStrategy[Change]:
         options += [
             st.builds(EnableTrigger, ids, st.integers(0, 99)),
             st.builds(DisableTrigger, ids),
+            st.builds(ConfineTrigger, ids, _GRANTS, _LIMITS),
             st.builds(DeleteTrigger, ids),
         ]
     user_ids = [d.id for d in catalog.databases.values() if d.id]

@@ -7,7 +7,7 @@ import pytest
 
 from engine.catalog.commands import create_database
 from engine.errors import PluginFileError
-from engine.model.grants import Grants
+from engine.model.grants import Grants, parse_grants
 from engine.model.limits import Limits
 from engine.model.trigger import CatchUp, ErrorBehavior, EverySpec, OnLag, TriggerSettings
 from tests.http_services import EdgeParts
@@ -133,6 +133,61 @@ def test_unreadable_plugin_is_500(client: httpx.Client, parts: EdgeParts) -> Non
         500,
         "Plugin error: reading plugin file: Plugin not found: p.py",
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"grants": ["env=A"]},
+            TriggerSettings(grants=parse_grants(["env=A"]), limits=Limits(cpu=0.5)),
+        ),
+        ({"grants": []}, TriggerSettings(limits=Limits(cpu=0.5))),
+        ({"limits": {}}, TriggerSettings(grants=Grants(self_http=True))),
+        (
+            {"limits": {"processes": 3}, "grants": None},
+            TriggerSettings(grants=Grants(self_http=True), limits=Limits(processes=3)),
+        ),
+    ],
+)
+def test_given_grants_and_limits_replace_those_of_before(
+    client: httpx.Client, parts: EdgeParts, settings: dict, expected: TriggerSettings
+) -> None:
+    before = {"grants": ["net=self"], "limits": {"cpu": "50%"}}
+    client.post(PATH, json={**BODY, "trigger_settings": before})
+    names = {"db": "db", "trigger_name": "t"}
+
+    assert client.put(PATH, json={**names, "trigger_settings": settings}).status_code == 200
+
+    assert parts.catalog.catalog.trigger_named("db", "t").settings == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "text"),
+    [
+        ({}, 400, "trigger_settings must hold grants, limits, or both"),
+        ({"trigger_settings": {}}, 400, "trigger_settings must hold grants, limits, or both"),
+        ({"trigger_settings": {"limits": None}}, 400, "trigger_settings must hold grants, limits"),
+        (
+            {"trigger_settings": {"run_async": True}},
+            400,
+            "trigger_settings.run_async cannot be changed; grants and limits can",
+        ),
+        ({"trigger_settings": {"grants": ["x"]}}, 400, "unknown grant 'x'"),
+        ({"trigger_settings": {"limits": {"x": 1}}}, 400, "unknown limit 'x'"),
+        ({"trigger_settings": {"limits": []}}, 400, "invalid type: sequence, expected a map"),
+        ({"trigger_name": "u", "trigger_settings": {"limits": {}}}, 404, "not found"),
+    ],
+)
+def test_wrong_changes_are_refused(
+    client: httpx.Client, change: dict, status: int, text: str
+) -> None:
+    client.post(PATH, json=BODY)
+
+    answer = client.put(PATH, json={"db": "db", "trigger_name": "t", **change})
+
+    assert answer.status_code == status
+    assert text in answer.text
 
 
 @pytest.mark.parametrize("change", ["enable", "disable"])

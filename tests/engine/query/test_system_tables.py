@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 import pyarrow as pa
@@ -13,8 +14,11 @@ from engine.catalog.change import (
 )
 from engine.catalog.fold import apply_all
 from engine.catalog.state import Catalog
+from engine.config import SandboxConfig
 from engine.logs import LogRing
+from engine.model.grants import parse_grants
 from engine.model.lag import Lag
+from engine.model.limits import Limits
 from engine.model.schema import Column, ColumnType
 from engine.model.spec import AllTablesSpec, EverySpec
 from engine.model.trigger import CatchUp, ErrorBehavior, OnLag, Trigger, TriggerSettings
@@ -24,9 +28,15 @@ from engine.query.system_tables import SystemTables
 from engine.query.trigger_tables import trigger_table
 
 SETTINGS = TriggerSettings(
-    True, ErrorBehavior.RETRY, CatchUp.ALL, 2.5, ("https://a", "https://b"), OnLag.NEWEST
+    True,
+    ErrorBehavior.RETRY,
+    CatchUp.ALL,
+    Limits(time_s=2.5),
+    ("https://a", "https://b"),
+    OnLag.NEWEST,
 )
 NO_LAG = (None,) * 5
+DEFAULT_CONFINES = ("[]", 536_870_912, None, 64, 268_435_456)
 CHANGES: list[Change] = [
     CreateDatabase(1, "db", 5),
     CreateTable(2, 1, "cpu", (Column("host", ColumnType.TAG), Column("Used", ColumnType.FLOAT))),
@@ -54,11 +64,13 @@ def test_triggers_show_their_specification_as_json() -> None:
             *("t1", "a.py", '"all_tables_wal_write"', False, "retry"),
             *(True, "all", 2.5, "https://a,https://b", "broken", "newest"),
             *NO_LAG,
+            *DEFAULT_CONFINES,
         ),
         (
             *("t2", "gh:b", '{"every":{"duration":{"secs":10,"nanos":0}}}', True, "log"),
             *(False, "one", None, "*", "disabled", "keep"),
             *NO_LAG,
+            *DEFAULT_CONFINES,
         ),
     ]
     assert rows("processing_engine_triggers", "other") == []
@@ -99,6 +111,24 @@ def test_nobody_who_has_done_everything_is_behind() -> None:
     provide = trigger_table(dict, lambda: {3: Lag(0, 0, None)}, lambda: 6_000_000_000)
 
     assert provide(CATALOG, CATALOG.database("db")).column("lag_s").to_pylist() == [0.0, None]
+
+
+def test_a_trigger_shows_which_grants_and_limits_count() -> None:
+    sandbox = SandboxConfig(
+        default_grants=("env=A",), default_limits=("cpu=2",), max_limits=("memory=128MiB",)
+    )
+    settings = TriggerSettings(
+        grants=parse_grants(["net=self", 'read=/a"b']), limits=Limits(disk_bytes=2**20)
+    )
+    trigger = Trigger(3, 1, "t", "a.py", AllTablesSpec(), settings, None, False, 1)
+    catalog = apply_all(Catalog.empty("uuid"), [CHANGES[0], CreateTrigger(trigger)], 1)
+
+    provide = trigger_table(dict, sandbox=sandbox)
+    [row] = provide(catalog, catalog.database("db")).to_pylist()
+
+    assert json.loads(row["grants"]) == ["net=self", 'read=/a"b', "env=A"]
+    limits = [row[f"limit_{name}"] for name in ("memory_bytes", "cpu", "processes", "disk_bytes")]
+    assert limits == [134_217_728, 2.0, 64, 1_048_576]
 
 
 def test_the_server_is_one_node() -> None:
