@@ -1,13 +1,16 @@
 """The start of a worker process: `python -I -S <runtime folder> <descriptor>`.
 
-Order matters: bound to the parent first, all of our imports before anything foreign.
+Order matters: confined first, then all of our imports, and only then anything foreign. Nothing of
+the environment is looked at before the last layer is on: a `.pth` file in it is foreign code too.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
+from worker import confinement
 from worker.hide import hide
 from worker.launch import read_launch
 from worker.loader import install_builtins
@@ -20,12 +23,16 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the process."""
-    bind_to_parent()
     join_streams()
     launch = read_launch(int(sys.argv[1]))
+    confinement.enter(launch.confinement)
+    bind_to_parent()
+    os.chdir(launch.plugin_dir)  # only now: who was here before may not enter it
     worker = Worker(launch)
+    worker.connect()
     install_builtins()
     gc.freeze()
+    confinement.seal(launch.confinement)
     hide(launch.runtime_dir, launch.site_packages)
     try:
         worker.serve()

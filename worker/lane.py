@@ -65,10 +65,23 @@ class Lane:
         # The engine is trusted, and its many Restore messages must not wait for one another.
         self._socket.setsockopt(zmq.RCVHWM, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LIMITS.message_bytes)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_CONNECTED)
         self._socket.connect(endpoint)
         self._waiter = select.poll()
         self._waiter.register(cast("int", self._socket.getsockopt(zmq.FD)), select.POLLIN)
         self._waiter.register(self._nudge, select.POLLIN)
+
+    def await_connected(self, timeout_s: float) -> None:
+        """Wait until the connection is made: ZeroMQ makes it in a thread of its own.
+
+        Raises:
+            LaneClosed: it was not made in time.
+        """
+        is_connected = self._monitor.poll(int(timeout_s * 1000), zmq.POLLIN)
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        if not is_connected:
+            raise LaneClosed("the engine does not listen")
 
     def send(self, message: Message) -> None:
         """Send a message; the lane's own thread.

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import msgpack
 
+from worker.confinement import Confinement
+
 __all__ = ["Launch", "read_launch"]
 
 _MAX_BYTES = 16 << 20
@@ -32,6 +34,7 @@ class Launch:
         site_packages: of the plugin's environment, first one first.
         runtime_dir: the folder this process was started from.
         mirror_limit: bytes of one mirrored cache value.
+        confinement: what this process is to be confined by.
     """
 
     endpoints: list[str]
@@ -44,6 +47,7 @@ class Launch:
     site_packages: list[str]
     runtime_dir: str
     mirror_limit: int
+    confinement: Confinement
 
 
 def read_launch(descriptor: int) -> Launch:
@@ -62,4 +66,5 @@ def read_launch(descriptor: int) -> Launch:
     missing = set(Launch.__slots__) - set(fields)
     if missing:
         raise ValueError(f"the launch document lacks {', '.join(sorted(missing))}")
+    fields["confinement"] = Confinement.from_fields(fields["confinement"])
     return Launch(**{name: fields[name] for name in Launch.__slots__})

@@ -18,6 +18,7 @@ from worker.wire import messages as m
 
 __all__ = ["Worker"]
 
+_CONNECT_TIMEOUT_S = 10.0
 _WELCOME_TIMEOUT_S = 60.0
 
 
@@ -32,11 +33,19 @@ class Worker:
         self._context = open_context()
         self._lanes: list[Lane] = []
 
+    def connect(self) -> None:
+        """Connect all lanes; later no socket can be made.
+
+        Raises:
+            LaneClosed: nobody listens.
+        """
+        self._lanes = [Lane(self._context, endpoint) for endpoint in self._launch.endpoints]
+        for lane in self._lanes:
+            lane.await_connected(_CONNECT_TIMEOUT_S)
+
     def serve(self) -> None:
         """Serve all lanes: the first here, each further one in a thread of its own."""
-        endpoints = self._launch.endpoints
-        self._lanes = [Lane(self._context, endpoint) for endpoint in endpoints]
-        for number in range(1, len(endpoints)):
+        for number in range(1, len(self._lanes)):
             threading.Thread(
                 target=self._serve_beside, args=(number,), name=f"lane-{number}", daemon=True
             ).start()

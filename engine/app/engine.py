@@ -28,6 +28,7 @@ from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
 from engine.http.server import HttpServer
 from engine.query.rows import to_csv, to_json, to_jsonl, to_parquet, to_pretty
+from engine.sandbox.report import Report
 from engine.workers.descriptors import raise_limit
 
 __all__ = ["Engine"]
@@ -56,6 +57,7 @@ class Engine:
         self._failure: str | None = None
         self._closing = ExitStack()
         self._http: HttpServer | None = None
+        self.sandbox: Report | None = None
 
     def __repr__(self) -> str:
         state = "not running" if self._http is None else f"at {self.address}"
@@ -81,8 +83,11 @@ class Engine:
         with ExitStack() as closing:
             state = DurableState(self._config, self._crashed, closing)
             state.start()
-            triggers = PluginServices(self._config, self._clock, state, self._crashed, closing)
+            triggers = PluginServices(
+                self._config, self._clock, state, self._crashed, closing, lambda: self.address
+            )
             triggers.start()
+            self.sandbox = triggers.confinement.report
             upkeep = Upkeep(self._config, self._clock, state, triggers.registry, self._crashed)
             upkeep.start(closing)
             self._http = HttpServer(

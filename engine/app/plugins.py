@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import zmq
 
+from engine.app.confinement import Confinement
 from engine.app.durable import DurableState
 from engine.cache import GlobalCache
 from engine.catalog.commands import disable_trigger
@@ -31,6 +33,7 @@ from engine.plugins.source import PluginFolder
 from engine.plugins.upload import Uploads
 from engine.query.history_tables import DEAD_LETTER_COLUMNS, RUN_COLUMNS, stored_columns
 from engine.query.plugin_files import plugin_files
+from engine.query.sandbox_table import sandbox_table
 from engine.query.server_tables import Node, node_table
 from engine.query.snapshot import Limits
 from engine.query.system_tables import SystemTables
@@ -53,6 +56,7 @@ from engine.workers.conversation import RunLimits
 from engine.workers.dryrun import DryRuns
 from engine.workers.lane import Context
 from engine.workers.premises import Premises
+from engine.workers.quarters import Quarters
 from engine.workers.registry import Registry
 from engine.workers.runs import EventEncoder
 from engine.workers.usage import UsageWatch
@@ -73,6 +77,7 @@ class PluginServices:
         state: DurableState,
         on_crash: CrashHandler,
         closing: ExitStack,
+        own_address: Callable[[], tuple[str, int]],
     ) -> None:
         self._state = state
         self._clock = clock
@@ -98,7 +103,12 @@ class PluginServices:
         plugins = PluginFolder(Path(config.plugin_dir), self._repository)
         tables.register("plugin_files", plugin_files(plugins), internal_only=True)
         self.sources = PluginSources(lambda: state.catalog.catalog, plugins, self._uploads)
-        premises = _premises(config, closing)
+        self.confinement = Confinement(config, clock, ring, on_crash, own_address)
+        tables.register(
+            "processing_engine_sandbox",
+            sandbox_table(lambda: self.confinement.report, config.sandbox.mode),
+        )
+        premises = _premises(config, self.confinement.quarters, closing)
         self.usage = UsageWatch(
             premises.roster,
             premises.disk,
@@ -152,7 +162,7 @@ class PluginServices:
             log_end=lambda: state.committer.end,
             note_end=state.feed.note,
             note_start=self._note_start,
-            forget_progress=state.log.forget,
+            forget_progress=self._forget,
             allowed_kinds=frozenset(_KINDS[name] for name in config.workers.allowed_kinds),
             admit=Admission(config).check,
         )
@@ -169,6 +179,8 @@ class PluginServices:
         """Start every enabled trigger after its own position, then the sources of events."""
         catalog = self._state.catalog.catalog
         progress = self._found_progress(catalog)
+        self.confinement.start(self._closing)
+        self.confinement.quarters.sweep(catalog.triggers)
         self._closing.callback(self.dry_runs.stop)
         self.history.start()
         self._closing.callback(self.history.stop)
@@ -200,6 +212,10 @@ class PluginServices:
             facts["triggers"] = len(catalog.triggers)
             facts["events_to_repeat"] = sum(map(len, progress.open_events.values()))
         return progress
+
+    def _forget(self, trigger_id: int) -> None:
+        self._state.log.forget(trigger_id)
+        self.confinement.quarters.forget(trigger_id)
 
     def _phases(self) -> dict[int, str]:
         return {s.trigger.id: s.phase.value for s in self.registry.supervisors()}
@@ -242,7 +258,7 @@ def _repository(config: Config) -> Repository:
     return Repository(config.plugin_repo, copies)
 
 
-def _premises(config: Config, closing: ExitStack) -> Premises:
+def _premises(config: Config, quarters: Quarters, closing: ExitStack) -> Premises:
     context: Context = zmq.Context(io_threads=1)
     closing.callback(context.term)
     plugin_dir = Path(config.plugin_dir).absolute()
@@ -257,7 +273,7 @@ def _premises(config: Config, closing: ExitStack) -> Premises:
             cancel_grace_s=config.workers.cancel_grace_s,
         ),
         mirror_value_bytes=config.workers.mirror_value_bytes,
-        limits_of=config.sandbox.limits_of,
+        quarters=quarters,
     )
     closing.callback(premises.close)
     return premises

@@ -17,6 +17,7 @@ from engine.cli.failures import CommandFailed
 if TYPE_CHECKING:
     from engine.app import Engine
     from engine.config import Config
+    from engine.sandbox.report import Report
 
 __all__ = ["run_server"]
 
@@ -67,7 +68,7 @@ class _Signals:
 def _run(engine: Engine, config: Config, signals: _Signals) -> None:
     try:
         if not signals.has_come:
-            print(_ready_line(engine.address, config), flush=True)
+            print(_ready_line(engine.address, config, engine.sandbox), flush=True)
         while not signals.has_come and not engine.wait(_LOOK_S):
             pass
     finally:
@@ -87,9 +88,22 @@ def _signals() -> Iterator[_Signals]:
             signal.signal(number, handler)
 
 
-def _ready_line(address: tuple[str, int], config: Config) -> str:
+def _ready_line(address: tuple[str, int], config: Config, report: Report | None) -> str:
     return (
         f"Bulkhead {metadata.version('bulkhead-engine')} ready: {url(address)}  "
         f"plugins: {config.plugin_dir}  data: {config.data_dir}  "
-        "sandbox: not in force (plugins are not confined)  tokens: not in force"
+        f"sandbox: {_sandbox(config.sandbox.mode, report)}  tokens: not in force"
     )
+
+
+def _sandbox(mode: str, report: Report | None) -> str:
+    if mode == "off" or report is None:
+        return "off (plugins are not confined)"
+    if mode == "required" and not report.level.may_run_plugins:
+        return f"level {report.level.value} (too little: no plugin is run; bulkhead show sandbox)"
+    if report.broken:
+        return (
+            f"level {report.level.value} ({len(report.broken)} of {len(report.promises)} promises "
+            "not kept; bulkhead show sandbox)"
+        )
+    return f"level {report.level.value}"

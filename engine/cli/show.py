@@ -1,4 +1,4 @@
-"""`show databases`, `show retention`, `show plugins` and `show system`."""
+"""`show databases`, `show retention`, `show plugins`, `show sandbox` and `show system`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.cli.query import ask
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Show databases, retention periods, plugins and system tables.")
+app = typer.Typer(help="Show databases, retention periods, plugins, the sandbox and system tables.")
 system_app = typer.Typer(help="Show the system tables of a database.")
 app.add_typer(system_app, name="system")
 
@@ -49,6 +49,11 @@ ELSE concat(ns / 1000000000, 's') END AS retention_period
 FROM (SELECT database_name, CAST(retention_period_ns AS BIGINT) AS ns
 FROM system.databases WHERE NOT deleted{})
 ORDER BY database_name"""
+_SANDBOX_LEVEL = "SELECT DISTINCT mode, level FROM system.processing_engine_sandbox"
+_SANDBOX = """SELECT promise AS "a plugin",
+CASE WHEN enforced THEN 'yes' ELSE 'NO' END AS enforced,
+CASE WHEN enforced THEN enforced_by ELSE why_not END AS "by, or why not"
+FROM system.processing_engine_sandbox"""
 _Limit = Annotated[int, typer.Option("--limit", "-l", min=0, help="Rows at most; 0 for all.")]
 
 
@@ -101,6 +106,24 @@ def show_plugins(
     """List the files behind all triggers."""
     client = Client(host, token, tls_ca, tls_no_verify)
     _show(client, "_internal", "SELECT * FROM system.plugin_files", shape)
+
+
+@app.command("sandbox")
+def show_sandbox(
+    *,
+    shape: ShownFormat = OutputFormat.pretty,
+    host: Host = DEFAULT_HOST,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_no_verify: TlsNoVerify = False,
+) -> None:
+    """Show what is enforced on plugins, promise by promise, and why the rest is not."""
+    client = Client(host, token, tls_ca, tls_no_verify)
+    if shape is OutputFormat.pretty:
+        with ask(client, "_internal", _SANDBOX_LEVEL, OutputFormat.json) as answer:
+            [row] = json.load(answer)
+        print(f"sandbox: {row['mode']}, level {row['level']}")
+    _show(client, "_internal", _SANDBOX, shape)
 
 
 @system_app.callback()

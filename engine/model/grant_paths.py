@@ -14,8 +14,6 @@ from engine.model.grants import Grants
 __all__ = ["check_paths"]
 
 _KERNEL_FOLDERS = ("/proc", "/sys", "/dev")
-# Where a worker has its view of the plugin folder and its environment.
-_VIEW = "/run/bulkhead"
 # A worker has these, but with other content.
 _OWN_FOLDERS = ("/bin", "/etc", "/lib", "/lib64", "/sbin", "/tmp", "/usr", "/var")  # noqa: S108
 _ENVIRONMENT = ".venv"
@@ -46,7 +44,7 @@ def _why_not(path: str, plugin_dir: str, data_dir: str) -> str:
         return "it holds the plugin folder, and with it other plugins"
     if _is_within(data_dir, path) or _is_below(path, data_dir):
         return "the server keeps its data there"
-    for folder in (*_KERNEL_FOLDERS, _VIEW):
+    for folder in _KERNEL_FOLDERS:
         if _is_within(folder, path) or _is_below(path, folder):
             return f"a worker has a {folder} of its own"
     if path in _OWN_FOLDERS:

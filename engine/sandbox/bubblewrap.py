@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from engine.sandbox.policy import DEVICES, ENVIRONMENT, ETC, SYSTEM, VIEW, Policy, is_in
+from engine.sandbox.policy import DEVICES, ETC, SYSTEM, Policy, is_in
 
 __all__ = ["arguments", "made_up_files"]
 
@@ -129,11 +129,11 @@ def _mounts(
     yield from (_tmpfs(path, policy.tmp_bytes) for path in ("/tmp", "/dev/shm"))  # noqa: S108
     yield from (_at_home(path) for path in (*policy.prefixes, policy.runtime_dir))
     yield _at_home(policy.sockets_dir)
-    yield _bind(policy.environment_dir, ENVIRONMENT)
+    yield _at_home(policy.environment_dir)
     for entry in policy.view:
         # Files of the view may go between the look at the folder and now.
         option = "--bind-try" if entry.is_writable else "--ro-bind-try"
-        yield _bind(entry.host_path, f"{VIEW}/{entry.relative}", option)
+        yield _at_home(entry.host_path, option)
     yield from (_granted(path, "--ro-bind", held) for path in policy.read)
     yield from (_granted(path, "--bind", held) for path in policy.write)
     yield _at_home(policy.private_dir, "--bind")
@@ -170,11 +170,6 @@ def _granted(path: str, option: str, held: Mapping[str, int]) -> _Mount:
     if path not in held:
         return mount
     return replace(mount, words=(f"{option}-fd", str(held[path]), path))
-
-
-def _bind(source: str, target: str, option: str = "--ro-bind") -> _Mount:
-    is_writable = not option.startswith("--ro")
-    return _Mount(target, (option, source, target), is_bind=True, is_writable=is_writable)
 
 
 def _sorted_mounts(mounts: Iterable[_Mount]) -> list[_Mount]:

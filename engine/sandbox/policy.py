@@ -1,17 +1,11 @@
 """What one worker may see and touch, as a value; the kernel's layers are told from it.
 
-Where the worker finds things:
-
-    with bubblewrap (level A)             without (level B)
-    /run/bulkhead/environment             the environment's real path
-    /run/bulkhead/plugin/<relative>       the real path of the view's entry
-    /tmp                                  <private folder>/.tmp
-    everything else                       everything else
-      at its own path                       at its own path
+Everything is found at the path that it has on the host, with bubblewrap (level A) and without
+(level B). What was not granted does not exist with bubblewrap, and is refused by Landlock. Only
+temporary files differ: they are in a /tmp of the worker's own, or in its private folder.
 
 The private folder is PLUGIN_DIR. Since the plugin owns it, nothing is mounted below it: symbolic
-links in it lead to the entries of the view. What the host has at other paths does not exist with
-bubblewrap, and is refused by Landlock.
+links in it lead to the entries of the view.
 Pure; any thread may call.
 """
 
@@ -25,23 +19,18 @@ from typing import Literal
 
 __all__ = [
     "DEVICES",
-    "ENVIRONMENT",
     "ETC",
-    "INSIDE",
     "SYSTEM",
     "TEMPORARY",
-    "VIEW",
     "Access",
     "CgroupKind",
     "Layers",
     "Policy",
     "ViewEntry",
-    "environment_seen",
     "is_in",
     "landlock_rules",
     "objection",
     "temporary_seen",
-    "view_seen",
 ]
 
 # Access of a Landlock rule: `read` a file, or a folder and all below it; `write` is everything
@@ -49,9 +38,6 @@ __all__ = [
 # `socket` connects to the sockets in a folder.
 Access = Literal["read", "write", "device", "socket"]
 
-INSIDE = "/run/bulkhead"
-ENVIRONMENT = f"{INSIDE}/environment"
-VIEW = f"{INSIDE}/plugin"
 TEMPORARY = ".tmp"  # in the private folder, where there is no /tmp of the worker's own
 
 SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/sbin")
@@ -160,47 +146,32 @@ class Policy:
     tmp_inodes: int = 16_384
 
 
-def environment_seen(policy: Policy, layers: Layers) -> str:
-    """Return where the worker finds its environment."""
-    return ENVIRONMENT if layers.bwrap else policy.environment_dir
-
-
 def temporary_seen(policy: Policy, layers: Layers) -> str:
     """Return the worker's folder for temporary files."""
     return "/tmp" if layers.bwrap else f"{policy.private_dir}/{TEMPORARY}"  # noqa: S108  its own
 
 
-def view_seen(entry: ViewEntry, layers: Layers) -> str:
-    """Return where an entry of the view really lies for the worker."""
-    return f"{VIEW}/{entry.relative}" if layers.bwrap else entry.host_path
-
-
 def landlock_rules(policy: Policy, layers: Layers) -> tuple[tuple[str, Access], ...]:
-    """Return what Landlock is to allow, as the worker sees paths.
+    """Return what Landlock is to allow.
 
     Rules name paths that may not exist, which the worker passes over. Links are followed.
     """
-    own = _inside(policy) if layers.bwrap else _on_the_host(policy)
+    own = _in_namespaces() if layers.bwrap else _all("read", _PROC)
     return (*_everywhere(policy), *own)
 
 
 def _everywhere(policy: Policy) -> Iterator[tuple[str, Access]]:
     yield from _all("read", SYSTEM, ETC, _MADE_UP, policy.prefixes, policy.read)
-    yield policy.runtime_dir, "read"
+    yield from _all("read", (policy.runtime_dir, policy.environment_dir))
     yield policy.sockets_dir, "socket"
     yield from _all("device", DEVICES)
     yield from _all("write", (policy.private_dir,), policy.write)
-
-
-def _inside(policy: Policy) -> Iterator[tuple[str, Access]]:
-    yield from _all("read", (ENVIRONMENT, VIEW, "/proc"))
-    yield from _all("write", ("/tmp", "/dev/shm"))  # noqa: S108  both are the worker's own
-    yield from _all("write", (f"{VIEW}/{e.relative}" for e in policy.view if e.is_writable))
-
-
-def _on_the_host(policy: Policy) -> Iterator[tuple[str, Access]]:
-    yield from _all("read", (policy.environment_dir,), _PROC)
     yield from ((e.host_path, "write" if e.is_writable else "read") for e in policy.view)
+
+
+def _in_namespaces() -> Iterator[tuple[str, Access]]:
+    yield "/proc", "read"
+    yield from _all("write", ("/tmp", "/dev/shm"))  # noqa: S108  both are the worker's own
 
 
 def _all(access: Access, *groups: Iterable[str]) -> Iterator[tuple[str, Access]]:
@@ -216,9 +187,9 @@ def objection(policy: Policy) -> str | None:
     own = (policy.plugin_dir, policy.private_dir, policy.sockets_dir)
     code = (policy.runtime_dir, policy.environment_dir)
     for path in (*policy.read, *policy.write):
-        if _is_any_in(own, path) or _is_any_in(code, path) or _is_any_in((INSIDE,), path):
+        if _is_any_in((*own, *code), path):
             return f"the granted path {path} holds folders of the server's own"
-        if is_in(path, policy.private_dir) or is_in(path, INSIDE):
+        if is_in(path, policy.private_dir):
             return f"the granted path {path} lies where the worker has files of its own"
     for path in written:
         # As root, the worker's first lines are run from there before its user changes.

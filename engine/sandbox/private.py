@@ -1,8 +1,8 @@
 """The private folder of a trigger: its worker's PLUGIN_DIR, which it may fill as it likes.
 
     <data folder>/<node>/private/<trigger id>     0700, of the worker's user
-        alert.py -> /run/bulkhead/plugin/alert.py     the view, see `engine.sandbox.policy`
-        .venv -> /run/bulkhead/environment
+        alert.py -> <plugin folder>/alert.py          the view, see `engine.sandbox.policy`
+        .venv -> <its environment>
         .tmp/                                         temporary files where /tmp is not its own
         everything else                               the plugin's; it stays between starts
 
@@ -19,14 +19,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from engine.folders import make_folder
-from engine.sandbox.policy import (
-    INSIDE,
-    TEMPORARY,
-    Layers,
-    Policy,
-    environment_seen,
-    view_seen,
-)
+from engine.sandbox.policy import TEMPORARY, Layers, Policy
 from engine.sandbox.tree import entries, give, opened, remove
 
 __all__ = ["prepare"]
@@ -42,8 +35,8 @@ def prepare(policy: Policy, layers: Layers) -> None:
     Raises:
         OSError: it cannot be made, or belongs to somebody else.
     """
-    wanted = {entry.relative: view_seen(entry, layers) for entry in policy.view}
-    wanted[_ENVIRONMENT_LINK] = environment_seen(policy, layers)
+    wanted = {entry.relative: entry.host_path for entry in policy.view}
+    wanted[_ENVIRONMENT_LINK] = policy.environment_dir
     _make(Path(policy.private_dir))
     with opened(policy.private_dir) as folder:
         os.fchmod(folder, stat.S_IRWXU)
@@ -78,8 +71,7 @@ def _sweep(folder: int, policy: Policy, wanted: dict[str, str]) -> None:
 
 
 def _is_ours(target: str, policy: Policy) -> bool:
-    path = PurePosixPath(target)
-    return any(path.is_relative_to(place) for place in (INSIDE, policy.plugin_dir))
+    return PurePosixPath(target).is_relative_to(policy.plugin_dir)
 
 
 def _link(folder: int, relative: PurePosixPath, target: str, uid: int | None) -> None:

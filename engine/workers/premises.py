@@ -12,16 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.model.limits import Limits
 from engine.plugins.environments import BrokenEnvironment, Environment, open_environment
 from engine.plugins.runtime import runtime_folder
 from engine.sandbox import tree
 from engine.workers.conversation import RunLimits
 from engine.workers.disk import Disk
 from engine.workers.lane import Context
+from engine.workers.quarters import Quarters
 from engine.workers.roster import Roster
 
-__all__ = ["Premises"]
+__all__ = ["SOCKETS_MODE", "Premises"]
+
+# Workers with a user id of their own pass through to their own folder, and list nothing.
+SOCKETS_MODE = 0o711
 
 _FAILURE_LASTS_S = 2.0
 
@@ -42,7 +45,7 @@ class Premises:
         runtime_dir: where runtime folders are kept.
         limits: time limits of starts and runs.
         mirror_value_bytes: largest cache value that is mirrored.
-        limits_of: tells which limits count for a trigger with certain limits of its own.
+        quarters: tells what each worker may see and use; without, none is confined.
     """
 
     def __init__(  # noqa: PLR0913  what a server has once
@@ -54,13 +57,13 @@ class Premises:
         runtime_dir: Path,
         limits: RunLimits,
         mirror_value_bytes: int,
-        limits_of: Callable[[Limits], Limits] = lambda own: own,
+        quarters: Quarters | None = None,
     ) -> None:
         self.context = context
         self.plugin_dir = plugin_dir
         self.limits = limits
         self.mirror_value_bytes = mirror_value_bytes
-        self.limits_of = limits_of
+        self.quarters = quarters or Quarters.unconfined(plugin_dir)
         self.roster = Roster()
         self.disk = Disk(tree.size)
         self._environment_dir = environment_dir
@@ -119,11 +122,12 @@ def _socket_folder(runtime_dir: Path) -> Path:
     killed server left behind is removed by the next.
     """
     name = hashlib.sha256(os.fsencode(runtime_dir.resolve())).hexdigest()[:12]
-    folder = Path("/tmp", f"bulkhead-{os.getuid()}-{name}")  # noqa: S108  made 0700, or not used
+    folder = Path("/tmp", f"bulkhead-{os.getuid()}-{name}")  # noqa: S108  nobody else's, or not used
     try:
         if folder.exists() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
             shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=SOCKETS_MODE)
     except FileExistsError:  # somebody else's
-        return Path(tempfile.mkdtemp(prefix="bulkhead-", dir="/tmp"))
+        folder = Path(tempfile.mkdtemp(prefix="bulkhead-", dir="/tmp"))
+        folder.chmod(SOCKETS_MODE)
     return folder

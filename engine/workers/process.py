@@ -13,15 +13,14 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
-from engine.errors import PluginError
+from engine.errors import PluginError, ProtocolFault
+from engine.sandbox.enclose import Enclosed
 from engine.sandbox.groups import Group
 from engine.workers.overruns import group_overrun
 
-__all__ = ["Launch", "SpawnFailed", "WorkerProcess"]
+__all__ = ["SpawnFailed", "WorkerProcess"]
 
 log = logging.getLogger(__name__)
 _TAIL_LINES = 40
@@ -29,6 +28,7 @@ _MAX_LINE_BYTES = 4096
 _READ_BYTES = 65536
 _LAST_READS = 32
 _REAP_TIMEOUT_S = 5.0
+_SIGNALLED = 128  # plus its number, as bubblewrap and shells tell a signal
 
 
 class SpawnFailed(PluginError):
@@ -37,53 +37,38 @@ class SpawnFailed(PluginError):
     code = "spawn_failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """How to start a worker.
-
-    Args:
-        interpreter: the Python of the plugin's environment.
-        runtime: the folder that carries our code.
-        document: the packed launch document; it reaches the worker by an inherited descriptor,
-            because it holds the token.
-        variables: the whole environment of the process.
-        directory: its working directory.
-    """
-
-    interpreter: Path
-    runtime: Path
-    document: bytes
-    variables: Mapping[str, str]
-    directory: Path
-
-
 class WorkerProcess:
     """A running worker; made by the thread that drives its first lane, used by all its lanes."""
 
-    def __init__(self, launch: Launch, label: str) -> None:
+    def __init__(self, enclose: Callable[[int], Enclosed], label: str) -> None:
         """Start the process.
+
+        Args:
+            enclose: starts it, given the descriptor for what it prints.
+            label: of its trigger.
 
         Raises:
             SpawnFailed: it could not be started.
+            SandboxUnavailable: it could not be confined.
         """
         self._label = label
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._partial = b""
         self._reading = threading.Lock()  # of several lanes, any may take what was printed
         self._over_limit: str | None = None
-        self.group: Group | None = None
-        document = os.memfd_create("launch", os.MFD_CLOEXEC)
         self.output, printing_end = os.pipe2(os.O_CLOEXEC)
         try:
-            os.write(document, launch.document)
-            os.lseek(document, 0, os.SEEK_SET)
-            self._child = _popen(launch, document, printing_end)
+            self._enclosed = enclose(printing_end)
+        except (OSError, ProtocolFault) as error:
+            os.close(self.output)
+            raise SpawnFailed(f"cannot start a worker: {error}") from error
         except BaseException:
             os.close(self.output)
             raise
         finally:
-            os.close(document)
             os.close(printing_end)
+        self._child = self._enclosed.popen
+        self.group: Group | None = self._enclosed.group
         os.set_blocking(self.output, False)
         self.pid = self._child.pid
         self.pidfd = os.pidfd_open(self.pid)
@@ -117,6 +102,8 @@ class WorkerProcess:
             return None
         if status < 0:
             return f"killed by {_signal_name(-status)}"
+        if status > _SIGNALLED and self._enclosed.has_namespaces:
+            return f"exited with status {status}, probably {_signal_name(status - _SIGNALLED)}"
         return f"exited with status {status}"
 
     def has_ended(self, within_s: float) -> bool:
@@ -147,6 +134,9 @@ class WorkerProcess:
             self._child.wait(_REAP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             log.exception("a killed worker does not end", extra={"pid": self.pid})
+        self.over_limit()  # what its control group has counted goes with the group
+        self.group = None
+        self._enclosed.release()
 
     def close(self) -> None:
         """Release the descriptors."""
@@ -161,23 +151,6 @@ class WorkerProcess:
         text = line[:_MAX_LINE_BYTES].decode(errors="replace")
         self._tail.append(text)
         log.info("plugin output: %s", text, extra={"trigger": self._label})
-
-
-def _popen(launch: Launch, document: int, printing_end: int) -> subprocess.Popen[bytes]:
-    command = [str(launch.interpreter), "-I", "-S", str(launch.runtime), str(document)]
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=printing_end,
-            stderr=printing_end,
-            pass_fds=(document,),
-            env=dict(launch.variables),
-            cwd=launch.directory,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise SpawnFailed(f"cannot start {launch.interpreter}: {error}") from error
 
 
 def _is_readable(descriptor: int, within_s: float) -> bool:

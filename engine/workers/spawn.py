@@ -10,26 +10,27 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgpack
 
 from engine.cache import Mirror
 from engine.model.trigger import Kind, Trigger, kind
-from engine.plugins.environments import Environment
+from engine.sandbox.sandbox import Order
 from engine.workers.callbacks import Callbacks
 from engine.workers.conversation import Conversation, RunLimits
 from engine.workers.generation import Generation, LaneEnd, Worker
 from engine.workers.lane import Lane
-from engine.workers.premises import Premises
-from engine.workers.process import Launch, SpawnFailed, WorkerProcess
+from engine.workers.premises import SOCKETS_MODE, Premises
+from engine.workers.process import SpawnFailed, WorkerProcess
+from engine.workers.quarters import Place
 from engine.workers.roster import Watched
 
 __all__ = ["Spawner"]
 
 _TOKEN_BYTES = 32
 _KINDS = {Kind.WAL: "wal", Kind.SCHEDULE: "schedule", Kind.REQUEST: "request"}
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 
 
 class Spawner:
@@ -66,6 +67,8 @@ class Spawner:
             raise SpawnFailed(f"cannot start a worker: {error}") from error
 
     def _spawn(self, ends: Sequence[LaneEnd]) -> list[Worker]:
+        sandbox = self._premises.quarters.sandbox
+        sandbox.check()
         is_outdated = self._watch()
         environment, runtime = self._premises.environment()
         folder = _private_folder(self._premises.sockets, f"{self._trigger.id}-")
@@ -75,8 +78,8 @@ class Spawner:
         try:
             for endpoint in endpoints:
                 lanes.append(Lane(self._premises.context, endpoint))  # noqa: PERF401  see below
-            launch = self._launch(environment, runtime, endpoints, token)
-            process = WorkerProcess(launch, self._trigger.name)
+            order = self._order(Place(environment, runtime, folder), endpoints, token)
+            process = WorkerProcess(partial(sandbox.start, order), self._trigger.name)
         except BaseException:
             for lane in lanes:
                 lane.close()
@@ -116,58 +119,46 @@ class Spawner:
             trigger=trigger.name,
             database=self._database,
             process=process,
-            limits=self._premises.limits_of(trigger.settings.limits),
+            limits=self._premises.quarters.limits(trigger),
             started_ns=time.time_ns(),
         )
 
     def _limits(self) -> RunLimits:
-        limit_s = self._premises.limits_of(self._trigger.settings.limits).time_s
+        limit_s = self._premises.quarters.limits(self._trigger).time_s
         limits = self._premises.limits
         return limits if limit_s is None else replace(limits, run_s=limit_s)
 
-    def _launch(
-        self, environment: Environment, runtime: Path, endpoints: list[str], token: bytes
-    ) -> Launch:
-        plugin_dir = self._premises.plugin_dir
-        arguments = self._trigger.arguments
+    def _order(self, place: Place, endpoints: list[str], token: bytes) -> Order:
+        quarters, trigger = self._premises.quarters, self._trigger
+        policy = quarters.policy(trigger, place)
+        arguments = trigger.arguments
         document = {
             "endpoints": endpoints,
             "token": token,
-            "trigger": self._trigger.name,
+            "trigger": trigger.name,
             "database": self._database,
-            "kind": _KINDS[kind(self._trigger.spec)],
+            "kind": _KINDS[kind(trigger.spec)],
             "arguments": dict(arguments) if arguments is not None else None,
-            "plugin_dir": str(plugin_dir),
-            "site_packages": [str(path) for path in environment.site_packages],
-            "runtime_dir": str(runtime),
+            "plugin_dir": policy.private_dir,
+            "site_packages": [str(path) for path in place.environment.site_packages],
+            "runtime_dir": str(place.runtime),
             "mirror_limit": self._premises.mirror_value_bytes,
         }
-        return Launch(
-            environment.interpreter,
-            runtime,
-            msgpack.packb(document),
-            _variables(plugin_dir, environment),
-            plugin_dir,
+        return Order(
+            policy=policy,
+            grants=quarters.grants(trigger),
+            limits=quarters.limits(trigger),
+            label=trigger.name,
+            command=(str(place.environment.interpreter), "-I", "-S", str(place.runtime)),
+            document=lambda confinement: msgpack.packb({**document, "confinement": confinement}),
+            own_address=quarters.own_address,
         )
 
 
 def _private_folder(parent: Path, prefix: str) -> Path:
     """Make a folder in one that may have been removed: what is idle in /tmp is cleaned away."""
     with contextlib.suppress(FileExistsError):
-        parent.mkdir(mode=0o700)
+        parent.mkdir(mode=SOCKETS_MODE)
     if parent.is_symlink() or parent.stat().st_uid != os.getuid():
         raise SpawnFailed(f"{parent} belongs to somebody else; remove it or restart the server")
     return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-
-
-def _variables(plugin_dir: Path, environment: Environment) -> dict[str, str]:
-    """Build the worker's environment: nothing of the server's own that could be a secret."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return {
-        **kept,
-        "HOME": str(plugin_dir),
-        "TZ": "UTC",
-        "VIRTUAL_ENV": str(environment.root),
-        "PLUGIN_DIR": str(plugin_dir),
-        "INFLUXDB3_PLUGIN_DIR": str(plugin_dir),
-    }

@@ -185,6 +185,7 @@ def start_worker(runtime_dir: Path, tmp_path: Path) -> Iterator[StartWorker]:
             "site_packages": [str(path) for path in site_packages or []],
             "runtime_dir": str(runtime_dir),
             "mirror_limit": mirror_limit,
+            "confinement": None,
         }
         process = _spawn(interpreter, runtime_dir, msgpack.packb(launch), tmp_path)
         started.append(WorkerUnderTest(process, sockets))

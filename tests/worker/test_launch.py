@@ -3,6 +3,7 @@ import os
 import msgpack
 import pytest
 
+from worker.confinement import Confinement
 from worker.launch import Launch, read_launch
 
 FIELDS = {
@@ -16,6 +17,7 @@ FIELDS = {
     "site_packages": [],
     "runtime_dir": "/r",
     "mirror_limit": 1,
+    "confinement": None,
 }
 
 
@@ -29,7 +31,9 @@ def _descriptor(document: bytes) -> int:
 def test_a_document_is_read_and_its_descriptor_closed() -> None:
     descriptor = _descriptor(msgpack.packb({**FIELDS, "from_the_future": 1}))
 
-    assert read_launch(descriptor) == Launch(**FIELDS)  # type: ignore[arg-type]
+    assert read_launch(descriptor) == Launch(
+        **{**FIELDS, "confinement": Confinement()}  # type: ignore[arg-type]
+    )
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
 

@@ -71,11 +71,11 @@ def test_system_folders_are_as_on_the_host() -> None:
     assert has(found, "--perms", "0644", "--file", "10", "/etc/passwd")
 
 
-def test_the_view_lies_apart_from_the_private_folder() -> None:
+def test_the_view_lies_where_it_is_and_nothing_in_the_private_folder() -> None:
     found = binds(words())
 
-    assert found["/run/bulkhead/plugin/alert.py"] == ("--ro-bind", "/srv/plugins/alert.py")
-    assert found["/run/bulkhead/plugin/queue"] == ("--bind", "/srv/plugins/queue")
+    assert found["/srv/plugins/alert.py"] == ("--ro-bind", "/srv/plugins/alert.py")
+    assert found["/srv/plugins/queue"] == ("--bind", "/srv/plugins/queue")
     assert found["/srv/db/node/private/7"] == ("--bind", "/srv/db/node/private/7")
     assert not [target for target in found if target.startswith("/srv/db/node/private/7/")]
 
@@ -83,7 +83,7 @@ def test_the_view_lies_apart_from_the_private_folder() -> None:
 def test_folders_on_the_way_are_made_before_what_lies_in_them_and_open() -> None:
     found = words()
 
-    for folder in ("/root", "/srv/db/node", "/tmp/bulkhead", "/run/bulkhead"):
+    for folder in ("/root", "/srv/db/node", "/tmp/bulkhead", "/srv/plugins"):
         assert has(found, "--perms", "0755", "--dir", folder)
     assert found.index("/tmp") < found.index("/tmp/bulkhead") < found.index("/tmp/bulkhead/7-x")
     assert found.index("--tmpfs") < found.index("/tmp/bulkhead")
@@ -125,7 +125,7 @@ def test_what_was_not_granted_for_writing_is_not_bound_writable(
     found = binds(words(replace(POLICY, read=tuple(read), write=tuple(write))))
 
     writable = {target for target, (option, _) in found.items() if option == "--bind"}
-    own = {"/run/bulkhead/plugin/queue", POLICY.private_dir}
+    own = {"/srv/plugins/queue", POLICY.private_dir}
     assert writable - own <= set(write)
     for path in (*read, *write):
         assert any(path == target or path.startswith(f"{target}/") for target in found)

@@ -90,9 +90,9 @@ def test_the_users_of_both_servers_differ(root: Confined, user: Confined) -> Non
 
 def test_nothing_but_its_own_folders_can_be_written(anyone: Confined) -> None:
     lines = """
-places = ["/", "/etc", "/usr", "/run", "/run/bulkhead", "/run/bulkhead/plugin", "/dev", "/proc",
+places = ["/", "/etc", "/usr", "/run", FOLDER + "/plugins", "/dev", "/proc",
           "/home", "/var", os.path.dirname(FOLDER), FOLDER, FOLDER + "/runtime",
-          FOLDER + "/sockets", FOLDER + "/sockets/7", "/run/bulkhead/environment"]
+          FOLDER + "/sockets", FOLDER + "/sockets/7", FOLDER + "/plugins/.venv"]
 def plant(place):
     open(place + "/planted", "w").close()
 print(json.dumps({place: fails(lambda: plant(place)) for place in places}))
@@ -106,7 +106,12 @@ print(json.dumps({place: fails(lambda: plant(place)) for place in places}))
     }
     written = {place for place, result in outcome.json().items() if result not in refused}
     # Folders on the way to its own, in its own /tmp: they do not exist outside.
-    assert written <= {"/tmp", str(anyone.folder), f"{anyone.folder}/sockets"}
+    assert written <= {
+        "/tmp",
+        str(anyone.folder),
+        f"{anyone.folder}/sockets",
+        f"{anyone.folder}/plugins",
+    }
     assert not list(anyone.folder.rglob("planted"))
 
 
@@ -114,8 +119,8 @@ def test_what_belongs_to_others_does_not_exist(anyone: Confined) -> None:
     lines = """
 seen = {"/": sorted(os.listdir("/")), "folder": sorted(os.listdir(FOLDER)),
         "node": sorted(os.listdir(FOLDER + "/node")), "sockets": os.listdir(FOLDER + "/sockets"),
-        "view": os.listdir("/run/bulkhead/plugin"), "root": fails(lambda: os.listdir("/root")),
-        "shadow": os.path.exists("/etc/shadow"), "plugins": os.path.exists(FOLDER + "/plugins"),
+        "view": os.listdir(FOLDER + "/plugins"), "root": fails(lambda: os.listdir("/root")),
+        "shadow": os.path.exists("/etc/shadow"), "other": os.path.exists(FOLDER + "/plugins/other.py"),
         "users": open("/etc/passwd").read().count(":x:"),
         "processes": sum(name.isdigit() for name in os.listdir("/proc")),
         "interfaces": os.listdir("/proc/self/net") and open("/proc/net/dev").read().count(": ")}
@@ -124,11 +129,11 @@ print(json.dumps(seen))
     seen = anyone.run(f"{TRY}FOLDER = {str(anyone.folder)!r}\n{lines}").json()
 
     assert not {"home", "var", "opt", "srv", "mnt", "boot", "sys"} & set(seen["/"])
-    assert seen["folder"] == ["node", "runtime", "sockets"]
+    assert seen["folder"] == ["node", "plugins", "runtime", "sockets"]
     assert seen["node"] == ["private"]
     assert seen["sockets"] == ["7"]
-    assert seen["view"] == ["alert.py"]
-    assert (seen["shadow"], seen["plugins"], seen["users"]) == (False, False, 2)
+    assert sorted(seen["view"]) == [".venv", "alert.py"]
+    assert (seen["shadow"], seen["other"], seen["users"]) == (False, False, 2)
     assert seen["processes"] <= 2
     assert seen["interfaces"] == 1
 

@@ -48,10 +48,10 @@ def test_the_folder_is_closed_to_others_and_holds_links_into_the_view(policy: Po
     assert folder.stat().st_mode & 0o777 == 0o700
     assert folder.parent.stat().st_mode & 0o777 == 0o711
     assert links(policy.private_dir) == {
-        ".venv": "/run/bulkhead/environment",
-        "alert.py": "/run/bulkhead/plugin/alert.py",
-        "sub/deep.py": "/run/bulkhead/plugin/sub/deep.py",
-        "x.toml": "/run/bulkhead/plugin/x.toml",
+        ".venv": policy.environment_dir,
+        "alert.py": f"{policy.plugin_dir}/alert.py",
+        "sub/deep.py": f"{policy.plugin_dir}/sub/deep.py",
+        "x.toml": f"{policy.plugin_dir}/x.toml",
     }
 
 
@@ -72,8 +72,8 @@ def test_links_follow_the_layers_and_the_view(policy: Policy) -> None:
     found = links(policy.private_dir)
     assert found.pop("sub/deep.py").endswith("plugins/sub/deep.py")  # dangles where it harms nobody
     assert found == {
-        ".venv": "/run/bulkhead/environment",
-        "alert.py": "/run/bulkhead/plugin/alert.py",
+        ".venv": policy.environment_dir,
+        "alert.py": f"{policy.plugin_dir}/alert.py",
     }
     assert not (Path(policy.private_dir) / ".tmp").exists()
 

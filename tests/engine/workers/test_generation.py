@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 from pathlib import Path
 
 from engine.plugins.source import Source
 from engine.workers.generation import Generation
-from engine.workers.process import Launch, WorkerProcess
+from engine.workers.process import WorkerProcess
+from tests.unconfined import unconfined
 
 LEAVES_A_CHILD_IN_ITS_GROUP = """\
 import os, signal
@@ -23,8 +23,7 @@ def test_what_a_process_left_in_its_group_ends_although_the_process_ended_by_its
     tmp_path: Path,
 ) -> None:
     (tmp_path / "__main__.py").write_text(LEAVES_A_CHILD_IN_ITS_GROUP)
-    launch = Launch(Path(sys.executable), tmp_path, b"", {}, tmp_path)
-    process = WorkerProcess(launch, "test")
+    process = WorkerProcess(unconfined(tmp_path), "test")
     assert process.has_ended(10.0)
     printing_end = os.dup(process.output)  # the child holds the other end until it is gone
 
@@ -41,7 +40,7 @@ def test_what_a_process_left_in_its_group_ends_although_the_process_ended_by_its
 
 def test_all_lanes_of_a_process_run_one_version_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "__main__.py").write_text("")
-    process = WorkerProcess(Launch(Path(sys.executable), tmp_path, b"", {}, tmp_path), "test")
+    process = WorkerProcess(unconfined(tmp_path), "test")
     generation = Generation(process, tmp_path / "none", 2, lambda: False)
     old, new = (Source("p", None, "/p", version) for version in ("1", "2"))
     file = Source("p.py", "x = 1", None, "3")

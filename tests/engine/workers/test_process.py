@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine.workers.process import Launch, WorkerProcess
+from engine.workers.process import WorkerProcess
+from tests.unconfined import unconfined
 
 PRINT_ON_OUTSIDE_THE_GROUP = """\
 import os, time
@@ -27,8 +27,7 @@ while not os.path.exists("child"):
 
 def start(folder: Path, code: str) -> WorkerProcess:
     (folder / "__main__.py").write_text(code)
-    launch = Launch(Path(sys.executable), folder, b"", {}, folder)
-    return WorkerProcess(launch, "test")
+    return WorkerProcess(unconfined(folder), "test")
 
 
 @pytest.fixture
