@@ -23,6 +23,7 @@ class CacheFull(UserError):
 
 
 _MAX_LIVE_NAMES = 1000
+_MAX_LIVE_CHARACTERS = 1024
 _ENTRY_BYTES = 200  # of a key beside its text and value: slot, string and value objects
 
 
@@ -87,7 +88,7 @@ class GlobalCache:
     def _fits(self, key: str, size: int) -> bool:
         old = self._values.get(key)
         freed = _size(key, old.value) if old is not None else 0
-        return self._bytes - freed + _ENTRY_BYTES + len(key) + size <= self._max_bytes
+        return self._bytes - freed + _ENTRY_BYTES + _key_bytes(key) + size <= self._max_bytes
 
     def _remove(self, key: str) -> bool:
         old = self._values.pop(key, None)
@@ -155,17 +156,21 @@ class Mirror:
     def _add_live(self, key: str) -> None:
         # Their names only serve a warning: beyond a number nobody would read them.
         if len(self._live) < _MAX_LIVE_NAMES:
-            self._live.add(key)
+            self._live.add(key[:_MAX_LIVE_CHARACTERS])
 
     def _drop(self, key: str) -> None:
-        self._live.discard(key)
+        self._live.discard(key[:_MAX_LIVE_CHARACTERS])
         old = self._values.pop(key, None)
         if old is not None:
             self._bytes -= _size(key, old.value)
 
 
 def _size(key: str, value: bytes) -> int:
-    return _ENTRY_BYTES + len(key) + len(value)
+    return _ENTRY_BYTES + _key_bytes(key) + len(value)
+
+
+def _key_bytes(key: str) -> int:
+    return len(key) if key.isascii() else 4 * len(key)  # at most, as Python holds it
 
 
 def _is_expired(value: CachedValue, now_ns: int) -> bool:

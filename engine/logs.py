@@ -18,7 +18,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import NamedTuple, TextIO
 
-__all__ = ["LineFormatter", "LogLines", "LogRing", "set_up_logging", "visible"]
+__all__ = ["LineFormatter", "LogLines", "LogRing", "printable", "set_up_logging", "visible"]
 
 _STANDARD_FACTS = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -27,6 +27,7 @@ _STANDARD_FACTS = frozenset(vars(logging.makeLogRecord({}))) | {
 }
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F)]
 _VISIBLE = {n: ascii(chr(n))[1:-1] for n in (*_CONTROLS, *range(0x2066, 0x206A))}
+_PRINTABLE = {n: text for n, text in _VISIBLE.items() if chr(n) not in "\n\t"}
 _CAPACITY = 10_000  # as InfluxDB 3 Core
 _MAX_TEXT_CHARS = 64 * 1024
 _MAX_RING_CHARS = 64 * 1024 * 1024
@@ -35,6 +36,11 @@ _MAX_RING_CHARS = 64 * 1024 * 1024
 def visible(text: str) -> str:
     r"""Return a text in which a line feed is `\n`, and other control characters likewise."""
     return text.translate(_VISIBLE)
+
+
+def printable(text: str) -> str:
+    r"""Return a text of several lines in which nothing acts on a terminal: an escape is `\x1b`."""
+    return text.translate(_PRINTABLE)
 
 
 class LineFormatter(logging.Formatter):

@@ -37,6 +37,7 @@ from engine.workers.premises import Premises
 from engine.workers.schedule_inbox import ScheduleInbox
 from engine.workers.spawn import Spawner
 from engine.workers.supervisor import Supervisor
+from engine.workers.torrent import Torrent
 from engine.workers.triggerlog import TriggerLog
 from engine.workers.wal_inbox import Reports, WalInbox
 from engine.workers.wal_reading import TriggerReading
@@ -73,7 +74,12 @@ class SupervisorMaker:
         database = site.catalog.catalog.database_by_id(trigger.database_id).name
         nudges = [Nudge() for _ in range(self._lanes(trigger))]
         log_of = functools.partial(
-            TriggerLog, site.ring, site.clock, trigger.name, kind(trigger.spec)
+            TriggerLog,
+            site.ring,
+            site.clock,
+            trigger.name,
+            kind(trigger.spec),
+            Torrent(),
         )
         code = site.plugins.find(trigger.plugin, lambda text: log_of().engine_line("WARN", text))
         return Supervisor(

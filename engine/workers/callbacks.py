@@ -6,6 +6,7 @@ worker while a query runs. Errors of the caller become faults in the plugin API'
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ Call = QueryCall | WriteCall | CachePutCall | CacheGetCall | CacheDeleteCall
 Reply = QueryReply | DoneReply | CacheReply | FaultReply
 T = TypeVar("T")
 _UNAVAILABLE = 503
+_MOST_UNWRITTEN = 10_000
 Parameters = Mapping[str, bool | int | float | str | None]
 
 
@@ -87,8 +89,9 @@ class RunContext:
         answer: where an answer goes that comes in parts; None when nobody waits for one.
         ordinal: of the next synchronous write.
         was_let_down: whether a call could not be answered by our fault.
-        unwritten: ordinals of synchronous writes that failed; one that is tried again keeps its
-            own, so that a repeated run in which it succeeds at once does not write it twice.
+        unwritten: ordinals of the newest synchronous writes that failed, by a print of their lines;
+            one that is tried again keeps its own, so that a repeated run in which it succeeds at
+            once does not write it twice.
     """
 
     who: RunIdentity
@@ -96,7 +99,7 @@ class RunContext:
     answer: AnswerSink | None = None
     ordinal: int = field(default=0)
     was_let_down: bool = field(default=False)
-    unwritten: dict[BufferedLines, int] = field(default_factory=dict)
+    unwritten: dict[bytes, int] = field(default_factory=dict)
 
     def note(self, error: BaseException) -> None:
         """Note why a call fails: a full disk or queue is nothing that the plugin can help."""
@@ -107,14 +110,16 @@ class RunContext:
         """Return the key of a synchronous write: the next one, unless it is tried again."""
         if self.event_range is None:
             return None
-        ordinal = self.unwritten.pop(lines, self.ordinal)
+        ordinal = self.unwritten.pop(_print_of(lines), self.ordinal)
         self.ordinal = max(self.ordinal, ordinal + 1)
         return IdempotenceKey(self.who.run.trigger_id, *self.event_range, ordinal)
 
     def note_unwritten(self, lines: BufferedLines, key: IdempotenceKey | None) -> None:
         """Note that a synchronous write has failed, and that the plugin is told so."""
         if key is not None:
-            self.unwritten[lines] = key.ordinal
+            self.unwritten[_print_of(lines)] = key.ordinal
+            if len(self.unwritten) > _MOST_UNWRITTEN:
+                del self.unwritten[next(iter(self.unwritten))]
 
 
 class Callbacks:
@@ -186,6 +191,11 @@ class Callbacks:
 
         durable.add_done_callback(note)  # before the answer's, so that it is known by then
         return _follow(durable, run, lambda _: DoneReply(), str)
+
+
+def _print_of(lines: BufferedLines) -> bytes:
+    text = f"{lines.database!r} {lines.text}".encode()
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def _answered(reply: Reply) -> Future[Reply]:

@@ -17,6 +17,7 @@ from worker.wire.faults import CANCELLED, Fault
 __all__ = ["RunOutput"]
 
 _MAX_BUFFERED_CHARACTERS = 256 * 1024 * 1024
+_PART_CHARACTERS = 256  # what a part takes however little it says
 _GONE = wire.FaultReply(Fault(CANCELLED, "the client has closed the connection"))
 
 
@@ -49,7 +50,7 @@ class RunOutput:
         """
         match message:
             case wire.Lines(database, text):
-                self._characters += len(text)
+                self._characters += _PART_CHARACTERS + len(database or "") + len(text)
                 if self._characters > _MAX_BUFFERED_CHARACTERS:
                     raise ProtocolFault("the run wrote more lines than one run may")
                 self._lines.append(BufferedLines(database, text))

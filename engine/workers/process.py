@@ -19,6 +19,7 @@ from engine.errors import PluginError, ProtocolFault
 from engine.sandbox.enclose import Enclosed
 from engine.sandbox.groups import Group
 from engine.workers.overruns import group_overrun
+from engine.workers.torrent import Torrent
 
 __all__ = ["SpawnFailed", "WorkerProcess"]
 
@@ -54,6 +55,7 @@ class WorkerProcess:
         self._label = label
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._partial = b""
+        self._torrent = Torrent()
         self._reading = threading.Lock()  # of several lanes, any may take what was printed
         self._over_limit: str | None = None
         self.output, printing_end = os.pipe2(os.O_CLOEXEC)
@@ -150,6 +152,10 @@ class WorkerProcess:
     def _note(self, line: bytes) -> None:
         text = line[:_MAX_LINE_BYTES].decode(errors="replace")
         self._tail.append(text)
+        if not self._torrent.admit(len(text)):
+            return
+        if dropped := self._torrent.take_dropped():
+            log.warning("plugin output: %s", dropped, extra={"trigger": self._label})
         log.info("plugin output: %s", text, extra={"trigger": self._label})
 
 

@@ -1,4 +1,8 @@
-"""What a trigger has to say: to the server log and to `system.processing_engine_logs`."""
+"""What a trigger has to say: to the server log and to `system.processing_engine_logs`.
+
+What comes from the plugin is not trusted: too many lines are dropped, long ones are cut, an unknown
+level is INFO, and control characters but line feed and tab are made visible.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,13 @@ from typing import assert_never
 
 from engine.clock import Clock
 from engine.ingest.internal import DeadLetter
-from engine.logs import LogRing
+from engine.logs import LogRing, printable
 from engine.model.duration import format_duration
 from engine.model.event import ScheduledEvent, WalEvent
 from engine.model.trigger import Kind
 from engine.workers.inbox import PendingRequest, Redriven, Work
+from engine.workers.torrent import Torrent
+from worker.wire import LIMITS
 
 __all__ = ["TriggerLog"]
 
@@ -21,9 +27,20 @@ _LEVELS = {"INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR
 
 
 class TriggerLog:
-    """The log of one lane of a trigger; lines that come between two runs belong to the first."""
+    """The log of one lane of a trigger; lines that come between two runs belong to the first.
 
-    def __init__(self, ring: LogRing, clock: Clock, trigger_name: str, kind: Kind) -> None:
+    Lanes of one trigger share their torrent.
+    """
+
+    def __init__(
+        self,
+        ring: LogRing,
+        clock: Clock,
+        trigger_name: str,
+        kind: Kind,
+        torrent: Torrent | None = None,
+    ) -> None:
+        self._torrent = torrent or Torrent()
         self._ring = ring
         self._clock = clock
         self._trigger_name = trigger_name
@@ -32,11 +49,14 @@ class TriggerLog:
 
     def plugin_line(self, level: str, text: str, time_ns: int) -> None:
         """Record a line of the plugin; its clock is not trusted further than the order it gives."""
-        now_ns = self._clock.now_ns()
-        self._record(level, text, min(time_ns, now_ns))
+        text = text[: LIMITS.text_characters]
+        if self._torrent.admit(len(text)):
+            self._tell_dropped()
+            self._record(level, text, min(time_ns, self._clock.now_ns()))
 
     def engine_line(self, level: str, text: str) -> None:
         """Record a line of our own."""
+        self._tell_dropped()
         self._record(level, text, self._clock.now_ns())
 
     def run_started(self, work: Work, run_id: str) -> None:
@@ -59,10 +79,17 @@ class TriggerLog:
         else:
             self.engine_line("INFO", f"dead letter {letter.id} is {letter.state}")
 
+    def _tell_dropped(self) -> None:
+        dropped = self._torrent.take_dropped()
+        if dropped:
+            self._record("WARN", dropped, self._clock.now_ns())
+
     def _record(self, level: str, text: str, time_ns: int) -> None:
+        level = level if level in _LEVELS else "INFO"
+        text = printable(text)
         self._ring.add(time_ns, self._trigger_name, level, text, self._run_id)
         log.log(
-            _LEVELS.get(level, logging.INFO),
+            _LEVELS[level],
             "processing engine: %s",
             text,
             extra={"trigger": self._trigger_name},

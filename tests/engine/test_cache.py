@@ -87,3 +87,16 @@ def test_keys_count_even_with_empty_values_and_live_names_are_bounded() -> None:
 
     assert len(mirror.unexpired(0)) < 50
     assert len(mirror.take_lost()) == 1000
+
+
+def test_endless_keys_of_a_hostile_worker_take_bounded_memory() -> None:
+    mirror = Mirror(max_bytes=1_000_000)
+    for number in range(2000):
+        mirror.note_live(f"{number:09}" + "k" * 9_000)
+        mirror.store(f"{number:09}" + "\N{GRINNING FACE}" * 100_000, b"", None)
+
+    lost = mirror.take_lost()
+
+    assert len(lost) == 1000
+    assert max(map(len, lost)) == 1024
+    assert len(mirror.unexpired(0)) == 2

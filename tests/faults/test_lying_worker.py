@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -421,3 +422,41 @@ def test_nobody_can_come_when_the_lane_has_its_owner(start: Start) -> None:
     )
 
     assert isinstance(run(worker), Succeeded)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        "say(m.Log('x' * 99_999, 'x' * 1_000_000, 1))",
+        "n += 1; say(m.Mirror(f'{n}' + 'k' * 1_000_000, None, None, 'live'))",
+        "n += 1; say(m.Mirror(f'{n}', bytes(1_000_000), None, 'stored'))",
+        "os.write(2, b'x' * 1_000_000)",
+    ],
+)
+def test_side_notes_without_end_fill_no_memory_and_leave_the_deadline_as_it_is(
+    start: Start, flood: str
+) -> None:
+    worker = start(f"up()\nn = 0\nwhile n < 1000: {flood}")
+    outcomes: list[Outcome] = []
+
+    rise = rise_of_memory(lambda: outcomes.append(run(worker)))
+
+    assert outcomes == [TimedOut(2.0)]
+    assert rise < 160 << 20  # the mirror holds up to 64 MiB
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        "say(m.Result(None, None))",
+        "say(m.Lines(None, 'a v=1'))",
+        "say(m.QueryCall('select 1', None, None))",
+        "hello()",
+        "socket.send(b'\\x91\\xcd' + b'\\x91' * 100_000)",
+    ],
+)
+def test_what_an_idle_worker_may_not_say_ends_it(start: Start, behaviour: str) -> None:
+    worker = start(f"hello(); socket.recv(); say(m.Ready()); {behaviour}")
+    worker.greet(0)
+
+    assert (worker.conversation.rest(time.monotonic() + 5) or "").startswith("broke the protocol")
