@@ -33,7 +33,7 @@ def main() -> None:
     install_builtins()
     gc.freeze()
     confinement.seal(launch.confinement)
-    hide(launch.runtime_dir, launch.site_packages)
+    hide(launch.runtime_dir, launch.environment, launch.site_packages)
     try:
         worker.serve()
         worker.close()

@@ -21,11 +21,13 @@ _OURS = ("zmq", "msgpack", "worker", "json")
 _kept: list[ModuleType] = []
 
 
-def hide(runtime_dir: str, site_packages: list[str]) -> None:
+def hide(runtime_dir: str, environment: str, site_packages: list[str]) -> None:
     """Hide our modules, then add the plugin's environment.
 
     Args:
         runtime_dir: the folder that holds our modules.
+        environment: the virtual environment that the process shall seem to run in; it was started
+            with the installed Python, so that nothing of the environment ran before it was sealed.
         site_packages: folders of the environment; their `.pth` files are honoured.
     """
     sys.path[:] = [entry for entry in sys.path if entry != runtime_dir]
@@ -34,6 +36,8 @@ def hide(runtime_dir: str, site_packages: list[str]) -> None:
     _kept.extend(sys.modules.pop(name) for name in ours)
     _replace_main()
     sys.argv[:] = [""]
+    sys.prefix = sys.exec_prefix = environment
+    sys.executable = f"{environment}/bin/python"
     site.setquit()
     site.sethelper()
     for folder in site_packages:

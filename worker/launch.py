@@ -32,6 +32,7 @@ class Launch:
         arguments: the trigger's, None when it was created without.
         plugin_dir: where plugins lie.
         site_packages: of the plugin's environment, first one first.
+        environment: the virtual environment of the plugin.
         runtime_dir: the folder this process was started from.
         mirror_limit: bytes of one mirrored cache value.
         confinement: what this process is to be confined by.
@@ -45,6 +46,7 @@ class Launch:
     arguments: dict[str, str] | None
     plugin_dir: str
     site_packages: list[str]
+    environment: str
     runtime_dir: str
     mirror_limit: int
     confinement: Confinement

@@ -13,7 +13,10 @@ import uv
 
 from engine.errors import PluginError
 
-__all__ = ["BrokenEnvironment", "Environment", "open_environment"]
+__all__ = ["READABLE", "BrokenEnvironment", "Environment", "open_environment"]
+
+# The umask of what workers read, some of them under another user id.
+READABLE = 0o022
 
 log = logging.getLogger(__name__)
 _PROBE_TIMEOUT_S = 10.0
@@ -38,7 +41,8 @@ class Environment:
 
     Args:
         root: the virtual environment's folder.
-        interpreter: its Python.
+        interpreter: the installed Python that it is based on, outside of it: what lies in it may
+            come with a package.
         site_packages: folders for `site.addsitedir`.
         cache_tag: as `cpython-311`; names the runtime folder that fits.
         version: as (3, 11, 7).
@@ -54,6 +58,11 @@ class Environment:
     platform: str
     prefixes: tuple[Path, ...] = ()
 
+    @property
+    def python(self) -> Path:
+        """The link in it to its interpreter, by which installers know it."""
+        return self.root / "bin" / "python"
+
 
 def open_environment(root: Path) -> Environment:
     """Open a virtual environment, creating an empty one when the folder does not exist.
@@ -63,7 +72,8 @@ def open_environment(root: Path) -> Environment:
     """
     if not root.exists():
         _create(root)
-    interpreter = root / "bin" / "python"
+    link = root / "bin" / "python"
+    interpreter = _installed(link, root)
     cache_tag, version, platform, prefixes = _probe(interpreter)
     site_packages = root / "lib" / f"python{version[0]}.{version[1]}" / "site-packages"
     return Environment(
@@ -73,7 +83,7 @@ def open_environment(root: Path) -> Environment:
         cache_tag,
         version,
         platform,
-        _prefixes(interpreter, prefixes),
+        _prefixes(link, prefixes),
     )
 
 
@@ -103,7 +113,7 @@ def _probe(interpreter: Path) -> tuple[str, tuple[int, int, int], str, list[str]
     if result.returncode != 0:
         raise BrokenEnvironment(
             f"the Python of the plugin environment does not run: {interpreter}: "
-            f"{result.stderr.strip()}; remove {interpreter.parent.parent} to have it made anew"
+            f"{result.stderr.strip()}"
         )
     try:
         tag, (major, minor, micro), platform, prefixes = json.loads(result.stdout)
@@ -112,16 +122,27 @@ def _probe(interpreter: Path) -> tuple[str, tuple[int, int, int], str, list[str]
     return tag, (major, minor, micro), platform, prefixes
 
 
-def _prefixes(interpreter: Path, prefixes: list[str]) -> tuple[Path, ...]:
+def _installed(link: Path, root: Path) -> Path:
+    """Return the Python that an environment links to, never one that lies in it."""
+    interpreter = link.resolve()
+    if interpreter.is_relative_to(root.resolve()):
+        raise BrokenEnvironment(
+            f"{link} is no link to an installed Python, but a program of its own; remove {root} "
+            "to have the environment made anew, or make it with: python -m venv --symlinks"
+        )
+    return interpreter
+
+
+def _prefixes(link: Path, prefixes: list[str]) -> tuple[Path, ...]:
     """Return where the interpreter is installed, and where its links lead through."""
     found = {Path(prefix).resolve() for prefix in prefixes}
-    path = interpreter
+    path = link
     for _ in range(_MOST_LINKS):
         if not path.is_symlink():
             break
         path = path.parent / path.readlink()
         found.add(path.parent.resolve())
-    return tuple(sorted(_outermost(found - {interpreter.parent.resolve()})))
+    return tuple(sorted(_outermost(found - {link.parent.resolve()})))
 
 
 def _outermost(folders: set[Path]) -> set[Path]:
@@ -138,6 +159,7 @@ def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[st
             errors="replace",
             timeout=timeout_s,
             check=False,
+            umask=READABLE,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BrokenEnvironment(f"cannot run {command[0]}: {error}") from error

@@ -75,12 +75,12 @@ def install_command(environment: Environment, package_manager: str, wanted: Want
                     f"the environment {environment.root} has no pip; "
                     "start the server with --package-manager uv"
                 )
-            command = [str(environment.interpreter), "-I", "-m", "pip", "install", "--quiet"]
+            command = [str(environment.python), "-I", "-m", "pip", "install", "--quiet"]
             command += ["--no-input", "--disable-pip-version-check", *_ONLY_WHEELS]
         case _:
             command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-progress"]
             command += ["--color", "never", "--no-config", "--link-mode", "copy", *_ONLY_WHEELS]
-            command += ["--python", str(environment.interpreter)]
+            command += ["--python", str(environment.python)]
     if wanted.requirements is not None:
         return [*command, "-r", str(Path(wanted.requirements).absolute())]
     return [*command, "--", *wanted.packages]

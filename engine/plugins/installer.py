@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from engine.errors import Busy, Stopping, UserError
-from engine.plugins.environments import Environment
+from engine.plugins.environments import READABLE, Environment
 from engine.plugins.installation import (
     InstallFailed,
     Wanted,
@@ -182,6 +182,7 @@ class Installer:
                     errors="replace",
                     start_new_session=True,
                     env=install_variables(),
+                    umask=READABLE,
                 )
             except OSError as error:
                 raise InstallFailed(f"cannot run {command[0]}: {error}") from error

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import uv
 
-from engine.plugins.environments import BrokenEnvironment, Environment
+from engine.plugins.environments import READABLE, BrokenEnvironment, Environment
 
 __all__ = ["runtime_folder"]
 
@@ -71,6 +71,9 @@ def _fill(folder: Path, worker: Path, environment: Environment) -> None:
     shutil.copytree(worker, folder / "worker", ignore=ignored)
     (folder / "__main__.py").write_text(_MAIN)
     _compile(folder, environment)
+    for path in folder.rglob("*"):
+        # Whatever the umask of the server: workers may run under another user id.
+        path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))
 
 
 def _is_our_own_python(environment: Environment) -> bool:
@@ -94,7 +97,12 @@ def _install(folder: Path, environment: Environment) -> None:
     command += ["--only-binary", ":all:", "--python", str(environment.interpreter)]
     command += ["--target", str(folder), *pins]
     result = subprocess.run(
-        command, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_S, check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=_INSTALL_TIMEOUT_S,
+        check=False,
+        umask=READABLE,
     )
     if result.returncode != 0:
         raise BrokenEnvironment(
@@ -106,7 +114,12 @@ def _compile(folder: Path, environment: Environment) -> None:
     """Write byte code now: later the folder is read-only for those who load it."""
     command = [str(environment.interpreter), "-I", "-m", "compileall", "-q", str(folder)]
     result = subprocess.run(
-        command, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_S, check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=_INSTALL_TIMEOUT_S,
+        check=False,
+        umask=READABLE,
     )
     if result.returncode != 0:
         log.warning("byte code of the runtime folder is incomplete", extra={"path": folder})

@@ -82,7 +82,7 @@ class Premises:
             BrokenEnvironment: it cannot be made or used; a call some seconds later tries again.
         """
         with self._lock:
-            if self._opened is None or not self._opened.environment.interpreter.exists():
+            if self._opened is None or not self._opened.environment.python.exists():
                 self._opened = self._open()
             return self._opened.environment, self._opened.runtime
 

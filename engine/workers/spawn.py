@@ -142,6 +142,7 @@ class Spawner:
             "plugin_dir": policy.private_dir,
             "site_packages": [str(path) for path in place.environment.site_packages],
             "runtime_dir": str(place.runtime),
+            "environment": str(place.environment.root),
             "mirror_limit": self._premises.mirror_value_bytes,
         }
         return Order(

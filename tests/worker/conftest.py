@@ -184,6 +184,7 @@ def start_worker(runtime_dir: Path, tmp_path: Path) -> Iterator[StartWorker]:
             "plugin_dir": str(tmp_path),
             "site_packages": [str(path) for path in site_packages or []],
             "runtime_dir": str(runtime_dir),
+            "environment": sys.prefix,
             "mirror_limit": mirror_limit,
             "confinement": None,
         }

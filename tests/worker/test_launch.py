@@ -16,6 +16,7 @@ FIELDS = {
     "plugin_dir": "/p",
     "site_packages": [],
     "runtime_dir": "/r",
+    "environment": "/e",
     "mirror_limit": 1,
     "confinement": None,
 }

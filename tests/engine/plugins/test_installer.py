@@ -52,7 +52,7 @@ class Trial:
         return self.told
 
     def can_import(self, module: str) -> bool:
-        command = [str(self.environment.interpreter), "-c", f"import {module}"]
+        command = [str(self.environment.python), "-c", f"import {module}"]
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
