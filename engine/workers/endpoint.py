@@ -101,19 +101,22 @@ class Endpoint:
         Raises:
             ProtocolFault: the owner has sent what is no message, after those that were.
         """
+        if self._messages:
+            return True
+        events, recv = self._socket.getsockopt, self._socket.recv
         for _ in range(_PARTS_AT_ONCE):
-            if self._messages:
-                return True
             if self._fault is not None:
                 raise self._fault
             # The descriptor does not tell again what it has told: EVENTS has the truth.
-            if not cast("int", self._socket.getsockopt(_EVENTS)) & _READABLE:
+            if not events(_EVENTS) & _READABLE:  # type: ignore[operator]
                 self._is_behind = False
                 return False
-            identity = self._socket.recv(_NOBLOCK)
-            self._take(identity, self._socket.recv(_NOBLOCK))
+            identity = recv(_NOBLOCK)
+            self._take(identity, recv(_NOBLOCK))
+            if self._messages:
+                return True
         self._is_behind = True
-        return bool(self._messages)
+        return False
 
     @property
     def has_news(self) -> bool:

@@ -127,6 +127,16 @@ class Decoder:
         return self._message()
 
     def _message(self) -> bytes | bytearray | None:
+        parts, at = self._parts, self._at
+        if not self._missing and not self._body:
+            if at == len(parts):
+                return None
+            # Most messages are short and whole: a flags byte of zero, one byte of length.
+            if at + 1 < len(parts) and not parts[at] and parts[at + 1] <= self.max_bytes:
+                end = at + 2 + parts[at + 1]
+                if end <= len(parts):
+                    self._at = end
+                    return parts[at + 2 : end]
         return self._frame(0, self.max_bytes)
 
     def _frame(self, kind: int, most: int) -> bytes | bytearray | None:
