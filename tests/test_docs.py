@@ -41,6 +41,8 @@ DOCS = ROOT / "docs"
         "docs/how-to/deploy-a-plugin.md",
         "docs/how-to/test-a-plugin.md",
         "docs/how-to/back-up.md",
+        "docs/how-to/grant-a-host.md",
+        "docs/how-to/read-the-sandbox-report.md",
         "README.md",
     ],
 )
