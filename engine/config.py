@@ -133,7 +133,7 @@ class SandboxConfig:
     """What plugins may do, and what keeps them from doing more."""
 
     # `required` runs no plugin that is not confined, `best-effort` takes what the machine has.
-    mode: str = "off"
+    mode: str = "required"
     # What every trigger may reach beyond its own folder, as `env=NAME`; nothing unless said.
     default_grants: tuple[str, ...] = ()
     # As `memory=1GiB`, for what a trigger does not say. Most runs take milliseconds and a few

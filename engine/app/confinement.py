@@ -60,6 +60,7 @@ class Confinement:
 
     def start(self, closing: ExitStack) -> None:
         """Find out what this machine enforces; before the first worker is started."""
+        closing.callback(self._sandbox.close)
         self._sandbox.open()
         self._egress.start()
         closing.callback(self._egress.stop)

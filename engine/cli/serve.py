@@ -136,7 +136,7 @@ def serve(
             help="Ask nobody for a token; this version never does.",
         ),
     ] = False,
-    sandbox: Sandbox = "off",
+    sandbox: Sandbox = "required",
     default_grant: DefaultGrant = [],  # noqa: B006  Typer makes a new list for each call
     default_limit: DefaultLimit = [],  # noqa: B006
     max_limit: MaxLimit = [],  # noqa: B006

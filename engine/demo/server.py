@@ -79,7 +79,7 @@ def _start(folder: Path, log: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "engine", "serve", "--node-id", "demo"]
     command += ["--data-dir", str(folder / "data"), "--plugin-dir", str(folder / "plugins")]
     command += ["--http-bind", "127.0.0.1:0", "--wal-flush-interval", "250ms"]
-    command += ["--without-auth", "--sandbox", "off"]
+    command += ["--without-auth"]
     # Settings of a server that the user runs are not meant for this one.
     environment = {n: v for n, v in os.environ.items() if not n.startswith("INFLUXDB3_")}
     return subprocess.Popen(

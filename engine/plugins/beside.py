@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from engine.errors import PluginFileError
 from engine.plugins.fetch import REMOTE_PREFIX
 from engine.plugins.paths import inside
 
-__all__ = ["seen_by"]
+__all__ = ["View", "seen_by", "seen_in"]
 
 log = logging.getLogger(__name__)
 _MOST_FILES = 256  # each becomes a mount
+
+
+def seen_in(directory: Path, name: str) -> tuple[Path, ...]:
+    """Return the folders in which a plugin sees files; see `seen_by`."""
+    if name.startswith(REMOTE_PREFIX):
+        return (directory,)
+    return tuple({directory, inside(directory, name).parent})
 
 
 def seen_by(directory: Path, name: str) -> dict[str, Path]:
@@ -30,14 +39,49 @@ def seen_by(directory: Path, name: str) -> dict[str, Path]:
     Raises:
         PluginFileError: the plugin would lie outside the folder.
     """
-    found = _data_files(directory, directory)
+    found: dict[str, Path] = {}
+    for folder in seen_in(directory, name):
+        found |= _data_files(folder, directory)
     if not name.startswith(REMOTE_PREFIX):
         path = inside(directory, name)
-        if path.parent != directory:
-            found |= _data_files(path.parent, directory)
         if path.exists():
             found[os.path.relpath(path, directory)] = path
     return found
+
+
+class View:
+    """What a process sees that was started now; files are bound one by one and stay as they are.
+
+    A file that is written to is seen changing; one that is replaced, added or removed is not. The
+    plugin's own file does not count: its text is sent with each change. Any thread may ask.
+    """
+
+    def __init__(self, folders: Iterable[Path], look: Callable[[], Mapping[str, Path]]) -> None:
+        self._folders = tuple(folders)
+        self._look = look
+        self._is_other = False
+        self._times = self._modified()  # before the look: a change in between shows later
+        self._before = self._fingerprint()
+
+    def has_changed(self) -> bool:
+        """Whether only a fresh process sees what is there now; a look at one time, mostly."""
+        if not self._is_other and self._folders:
+            times = self._modified()
+            if times != self._times:
+                self._times = times
+                self._is_other = self._fingerprint() != self._before
+        return self._is_other
+
+    def _modified(self) -> list[int]:
+        return [status.st_mtime_ns for status in map(_status, self._folders) if status is not None]
+
+    def _fingerprint(self) -> dict[str, tuple[int, int]]:
+        try:
+            paths = self._look()
+        except PluginFileError:
+            return {}  # the plugin's own error, which its next run tells
+        found = {name: _status(path) for name, path in paths.items() if not name.endswith(".py")}
+        return {name: (s.st_dev, s.st_ino) for name, s in found.items() if s is not None}
 
 
 def _data_files(folder: Path, directory: Path) -> dict[str, Path]:
@@ -61,3 +105,10 @@ def _is_data_name(name: str) -> bool:
 def _is_within(path: Path, directory: Path) -> bool:
     """Tell whether this is a file whose links, if any, stay in the plugin folder."""
     return path.is_file() and path.resolve().is_relative_to(directory.resolve())
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None  # it has just gone

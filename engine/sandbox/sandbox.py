@@ -50,6 +50,7 @@ class Sandbox:
         self._egress = egress
         self._launcher = Launcher()
         self._encloser = Encloser(Layers(), launcher=self._launcher)
+        self._cgroups: Cgroups | None = None
 
     @property
     def layers(self) -> Layers:
@@ -66,11 +67,16 @@ class Sandbox:
         if self.mode == "off":
             return
         name = hashlib.sha256(self._server.encode()).hexdigest()[:_NAME_CHARACTERS]
-        cgroups = cgroup.find(name)
+        cgroups = self._cgroups = cgroup.find(name)
         hopes, missing = self._hopes(cgroups)
         trial = probe(partial(self._try, cgroups), hopes, missing, self.uid(0))
         self.report = report_of(trial)
         self._encloser = Encloser(trial.layers, cgroups, self._egress, self._launcher)
+
+    def close(self) -> None:
+        """Give back the control groups; no worker is left."""
+        if self._cgroups is not None:
+            self._cgroups.close()
 
     def check(self) -> None:
         """Check that plugins may be run.

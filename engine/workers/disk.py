@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engine.errors import WorkerOverLimit
 from engine.workers.overruns import disk_overrun, uncounted_overrun
+from engine.workers.removed import removed_bytes
 
 __all__ = ["Disk", "Held"]
 
@@ -42,6 +43,15 @@ class Held(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """What a folder holds, and files that were removed from it but are open."""
+
+    disk_bytes: int
+    entries: int
+    is_complete: bool
+
+
 @dataclass(slots=True)
 class _Count:
     held: Held | None
@@ -64,12 +74,13 @@ class Disk:
         self._lock = threading.Lock()
         self._full: set[Path] = set()
 
-    def look(self, folder: Path, cpu_s: float) -> Held | None:
+    def look(self, folder: Path, cpu_s: float, pids: Sequence[int] = ()) -> Held | None:
         """Return what a folder holds, counted anew when that is due.
 
         Args:
             folder: somebody's private folder.
             cpu_s: what its owner has used so far: without work nothing is written.
+            pids: of its owner, who may hold files without a name.
         """
         now_s = time.monotonic()
         last = self._counts.get(folder)
@@ -77,7 +88,7 @@ class Disk:
             return last.held
         if last is not None and last.cpu_s == cpu_s and now_s < last.at_s + _IDLE_INTERVAL_S:
             return last.held
-        held = self._count(folder)
+        held = self._count(folder, pids)
         end_s = time.monotonic()
         next_s = end_s + max(_INTERVAL_S, (end_s - now_s) * _REST_PER_WORK)
         self._counts[folder] = _Count(held, cpu_s, end_s, next_s)
@@ -121,8 +132,10 @@ class Disk:
             what = text.removeprefix("killed: ")
             raise WorkerOverLimit(f"{what}; remove files from {folder}, or raise limits.disk")
 
-    def _count(self, folder: Path) -> Held | None:
+    def _count(self, folder: Path, pids: Sequence[int] = ()) -> Held | None:
         try:
-            return self._measure(str(folder))
+            held = self._measure(str(folder))
+            removed = removed_bytes(pids, folder.lstat().st_dev) if pids else 0
         except OSError:
             return None
+        return _Sum(held.disk_bytes + removed, held.entries, held.is_complete)

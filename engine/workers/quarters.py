@@ -15,7 +15,7 @@ from engine.config import SandboxConfig
 from engine.model.grants import Grants
 from engine.model.limits import Limits
 from engine.model.trigger import Trigger
-from engine.plugins.beside import seen_by
+from engine.plugins.beside import View, seen_by, seen_in
 from engine.plugins.environments import Environment
 from engine.sandbox.egress import OwnAddress
 from engine.sandbox.policy import Policy, ViewEntry, temporary_seen
@@ -113,6 +113,15 @@ class Quarters:
             tmp_inodes=self._settings.tmp_inodes,
         )
         return replace(policy, variables=self._variables(policy, place, grants))
+
+    def watch_view(self, trigger: Trigger) -> View:
+        """Begin to watch what a trigger's worker sees of the plugin folder."""
+        if not self.sandbox.is_on:
+            return View((), dict)
+        return View(
+            seen_in(self._plugin_dir, trigger.plugin),
+            lambda: seen_by(self._plugin_dir, trigger.plugin),
+        )
 
     def forget(self, trigger_id: int) -> None:
         """Remove the private folder of a trigger that has been deleted."""

@@ -79,13 +79,14 @@ class Spawner:
             for endpoint in endpoints:
                 lanes.append(Lane(self._premises.context, endpoint))  # noqa: PERF401  see below
             order = self._order(Place(environment, runtime, folder), endpoints, token)
+            private_dir = self._check_disk(order)
             process = WorkerProcess(partial(sandbox.start, order), self._trigger.name)
         except BaseException:
             for lane in lanes:
                 lane.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        watched = self._watched(process)
+        watched = self._watched(process, private_dir)
         generation = Generation(
             process, folder, len(ends), is_outdated, lambda: self._premises.roster.remove(watched)
         )
@@ -96,9 +97,19 @@ class Spawner:
         ]
 
     def _watch(self) -> Callable[[], bool]:
-        """Return a call that tells whether packages, grants or limits have changed since."""
+        """Return a call that tells whether packages, view, grants or limits have changed since."""
         trigger, have_packages_changed = self._trigger, self._premises.watch_packages()
-        return lambda: have_packages_changed() or self._trigger is not trigger
+        view = self._premises.quarters.watch_view(trigger)
+        return lambda: have_packages_changed() or self._trigger is not trigger or view.has_changed()
+
+    def _check_disk(self, order: Order) -> Path | None:
+        """Return the private folder that is to be watched; refuse to go on filling a full one."""
+        if not self._premises.quarters.sandbox.is_on:
+            return None
+        private_dir = Path(order.policy.private_dir)
+        if order.limits.disk_bytes is not None:
+            self._premises.disk.check(private_dir, order.limits.disk_bytes)
+        return private_dir
 
     def _converse(self, lane: Lane, process: WorkerProcess, end: LaneEnd) -> Conversation:
         return Conversation(
@@ -112,7 +123,7 @@ class Spawner:
             limits=self._limits(),
         )
 
-    def _watched(self, process: WorkerProcess) -> Watched:
+    def _watched(self, process: WorkerProcess, private_dir: Path | None) -> Watched:
         trigger = self._trigger
         return Watched(
             trigger_id=trigger.id,
@@ -121,6 +132,7 @@ class Spawner:
             process=process,
             limits=self._premises.quarters.limits(trigger),
             started_ns=time.time_ns(),
+            private_dir=private_dir,
         )
 
     def _limits(self) -> RunLimits:
