@@ -115,8 +115,8 @@ def test_a_link_to_the_script_finds_the_checkout(prepared: Path, tools: Path) ->
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["test"], "pytest 0  "),
-        (["test", "--"], "pytest 0  "),
+        (["test"], "pytest 4 -n 3 --dist worksteal "),
+        (["test", "--"], "pytest 4 -n 3 --dist worksteal "),
         (["test", "--", "-k", "a b"], "pytest 2 -k a b "),
         (["test", "wal_plugin", "f.py"], "bulkhead 3 test wal_plugin f.py "),
         (["test", "--help"], "bulkhead 2 test --help "),

@@ -18,7 +18,7 @@ POLICY = Policy(
     sockets_dir="/tmp/bulkhead/7-x",
     runtime_dir="/srv/db/runtime/cpython-311",
     environment_dir="/srv/plugins/.venv",
-    prefixes=("/root/python", "/usr"),
+    prefixes=("/closed/python", "/usr"),
     view=(
         ViewEntry("alert.py", "/srv/plugins/alert.py"),
         ViewEntry("queue", "/srv/plugins/queue", is_writable=True),
@@ -83,7 +83,7 @@ def test_the_view_lies_where_it_is_and_nothing_in_the_private_folder() -> None:
 def test_folders_on_the_way_are_made_before_what_lies_in_them_and_open() -> None:
     found = words()
 
-    for folder in ("/root", "/srv/db/node", "/tmp/bulkhead", "/srv/plugins"):
+    for folder in ("/closed", "/srv/db/node", "/tmp/bulkhead", "/srv/plugins"):
         assert has(found, "--perms", "0755", "--dir", folder)
     assert found.index("/tmp") < found.index("/tmp/bulkhead") < found.index("/tmp/bulkhead/7-x")
     assert found.index("--tmpfs") < found.index("/tmp/bulkhead")
