@@ -103,7 +103,8 @@ def _outlived(arena: Arena, mark: str) -> str | None:
 
 def _connects(arena: Arena, played: Round) -> str | None:
     """A port that the plugin has opened can be connected to from outside."""
-    assert played.answer is not None
+    if played.answer is None or played.answer.status != 200:
+        return None
     how = str(played.answer.json()["how"])
     if not how.startswith("port "):
         return None
@@ -111,17 +112,14 @@ def _connects(arena: Arena, played: Round) -> str | None:
 
 
 def _escapes(arena: Arena, played: Round) -> str | None:
-    # What the server prints comes a moment later.
-    with contextlib.suppress(AssertionError):
-        eventually(lambda: _lines_with(arena, played.mark), within_s=1.0)
+    eventually(lambda: _lines_with(arena, played.mark))  # else nothing would be shown
     if any("\x1b" in line for line in _lines_with(arena, played.mark)):
         return "escape sequences are printed"
     return None
 
 
 def _forges(arena: Arena, played: Round) -> str | None:
-    with contextlib.suppress(AssertionError):
-        eventually(lambda: _lines_with(arena, played.mark), within_s=1.0)
+    eventually(lambda: _lines_with(arena, played.mark))
     for line in _lines_with(arena, played.mark):
         for part in line.replace("\r", "\n").split("\n"):
             if part.startswith("2026-01-01"):

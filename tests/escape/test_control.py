@@ -9,7 +9,9 @@ from tests.escape.attacks.catalog import ATTACKS
 from tests.escape.judging import judge
 
 # Those that hurt the server would need one each, and bombs take their time.
-SHARED = [name for name, attack in ATTACKS.items() if not attack.needs_server]
+SHARED = [
+    name for name, attack in ATTACKS.items() if not attack.needs_server and not attack.is_lasting
+]
 BOMBS = {"bombs_private_disk", "bombs_memory", "trees_fork_bomb", "trees_memory_of_children"}
 TRIED = [name for name in SHARED if not ATTACKS[name].is_heavy or name in BOMBS]
 LEAST_SHARE = 0.7

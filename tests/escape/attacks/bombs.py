@@ -16,6 +16,7 @@ from typing import Any
 from .catalog import MIB, Local, World, attack
 
 _MOST_THREADS = 600
+_TOO_MANY = 80
 _MOST_FILES = 3000
 _MOST_INODES = 24_000
 _TAKEN = 700 * MIB  # above the default limit of 512 MiB
@@ -42,7 +43,7 @@ def _fill(folder: Path, wanted: int, piece: int) -> int:
 
 @attack(is_deadly=True)
 def threads(world: World, local: Local) -> str | None:
-    """Try: 600 threads where 64 are allowed. Safe: refused before."""
+    """Try: 600 threads where 64 are allowed. Safe: refused before, or killed soon after."""
     gate = threading.Event()
     started = []
     try:
@@ -50,9 +51,14 @@ def threads(world: World, local: Local) -> str | None:
             thread = threading.Thread(target=gate.wait, daemon=True)
             thread.start()
             started.append(thread)
-    except RuntimeError as error:
-        return None if len(started) < 100 else f"{len(started)} threads, then {error}"
+    except RuntimeError:
+        if len(started) < _TOO_MANY:
+            raise
+    else:
+        return f"{len(started)} threads"
     finally:
+        # Fewer than tried, more than allowed: somebody may still be on his way.
+        _pause(_WATCHED_S if _TOO_MANY <= len(started) < _MOST_THREADS else 0)
         gate.set()
         for thread in started:
             thread.join()

@@ -74,6 +74,8 @@ class Attack:
         run: tries it.
         is_deadly: the worker may die of it, or be killed, so that no verdict comes back.
         needs_server: it may hurt the server, so it has one of its own.
+        is_lasting: where nothing stops it, the server does not work afterwards, or as the
+            attacker likes; it has one of its own there.
         is_heavy: takes seconds, or much of the machine, where nothing stops it.
         limits: of its trigger.
         grants: of its trigger, where there is a sandbox.
@@ -82,6 +84,7 @@ class Attack:
     run: Run
     is_deadly: bool = False
     needs_server: bool = False
+    is_lasting: bool = False
     is_heavy: bool = False
     limits: Mapping[str, object] = field(default_factory=dict)
     grants: tuple[str, ...] = ()
@@ -94,6 +97,7 @@ def attack(
     *,
     is_deadly: bool = False,
     needs_server: bool = False,
+    is_lasting: bool = False,
     is_heavy: bool = False,
     limits: Mapping[str, object] | None = None,
     grants: tuple[str, ...] = (),
@@ -106,6 +110,7 @@ def attack(
             run,
             is_deadly=is_deadly,
             needs_server=needs_server,
+            is_lasting=is_lasting,
             is_heavy=is_heavy,
             limits=limits or {},
             grants=grants,

@@ -184,7 +184,7 @@ def read_own_symlink(world: World, local: Local) -> str | None:
         link.unlink()
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def plant_symlinks(world: World, local: Local) -> str | None:
     """Try: plant links where the server makes its own at the next start. Judged from outside.
 

@@ -100,14 +100,14 @@ def write_beside_endpoint(world: World, local: Local) -> str | None:
     return f"wrote {target}"
 
 
-@attack(is_deadly=True, needs_server=True, is_heavy=True)
+@attack(is_deadly=True, is_lasting=True, is_heavy=True)
 def endless_message(world: World, local: Local) -> str | None:
     """Try: one message of endless parts, each of them small. Safe: the worker is replaced."""
     _flood(_frame(_MORE, _PART))
     return None
 
 
-@attack(is_deadly=True, needs_server=True, is_heavy=True)
+@attack(is_deadly=True, is_lasting=True, is_heavy=True)
 def many_messages(world: World, local: Local) -> str | None:
     """Try: 1 GiB of whole messages that nobody asked for. Safe: the worker is replaced."""
     _flood(_frame(0, _PART))

@@ -29,14 +29,14 @@ def _plant(target: Path) -> str:
     return f"wrote {target}"
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def path_file(world: World, local: Local) -> str | None:
     """Try: a .pth file in the environment, which runs at each start. Safe: read-only."""
     packages = Path(os.environ["VIRTUAL_ENV"], "lib", _VERSION, "site-packages")
     return _plant(packages / "escape.pth")
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def site_customize(world: World, local: Local) -> str | None:
     """Try: sitecustomize in the environment. Safe: read-only."""
     packages = Path(os.environ["VIRTUAL_ENV"], "lib", _VERSION, "site-packages")
@@ -57,13 +57,13 @@ def base_packages(world: World, local: Local) -> str | None:
     return None
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def runtime_folder(world: World, local: Local) -> str | None:
     """Try: change the worker's own code, which runs before any lock. Safe: read-only."""
     return _plant(Path(engine_code()["__file__"]))
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def interpreter_settings(world: World, local: Local) -> str | None:
     """Try: pyvenv.cfg, which says where the interpreter finds its library. Safe: read-only."""
     target = Path(os.environ["VIRTUAL_ENV"], "pyvenv.cfg")
@@ -72,7 +72,7 @@ def interpreter_settings(world: World, local: Local) -> str | None:
     return f"wrote {target}"
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def interpreter_program(world: World, local: Local) -> str | None:
     """Try: exchange the interpreter that the next worker is started with. Safe: read-only."""
     target = Path(os.environ["VIRTUAL_ENV"], "bin", "python")
@@ -82,7 +82,7 @@ def interpreter_program(world: World, local: Local) -> str | None:
     return "moved the interpreter and back"
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def own_environment(world: World, local: Local) -> str | None:
     """Try: an environment in the own folder, where the plugins' one is to be seen. Safe: not used.
 
@@ -98,7 +98,7 @@ def own_environment(world: World, local: Local) -> str | None:
     return None
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def modules_beside(world: World, local: Local) -> str | None:
     """Try: modules of names that a start imports, in folders that are searched. Safe: not used."""
     places = (os.environ["PLUGIN_DIR"], os.environ["HOME"], os.getcwd())
@@ -112,7 +112,7 @@ def modules_beside(world: World, local: Local) -> str | None:
     return None
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def user_packages(world: World, local: Local) -> str | None:
     """Try: packages of the user, below the home folder. Safe: not used."""
     packages = Path(os.environ["HOME"], ".local", "lib", _VERSION, "site-packages")
@@ -122,7 +122,7 @@ def user_packages(world: World, local: Local) -> str | None:
     return None
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def bytecode(world: World, local: Local) -> str | None:
     """Try: exchange compiled code of the environment or the runtime. Safe: read-only."""
     cached = Path(engine_code()["__cached__"])
@@ -131,7 +131,7 @@ def bytecode(world: World, local: Local) -> str | None:
     return f"wrote {cached}"
 
 
-@attack(needs_server=True)
+@attack(is_lasting=True)
 def own_plugin(world: World, local: Local) -> str | None:
     """Try: stand code in the place of the own plugin, so that it stays when that is repaired.
 
