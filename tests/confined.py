@@ -36,6 +36,8 @@ import json, os, sys
 with os.fdopen(int(sys.argv[-1]), closefd=True) as file:
     told = json.load(file)
 from worker import confine
+from worker.process import await_admission
+await_admission()
 confine.become(told["uid"], told["uid"], [tuple(limit) for limit in told["tmp"]])
 if told["rules"] is not None:
     confine.restrict([tuple(rule) for rule in told["rules"]], None, True)

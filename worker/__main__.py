@@ -14,7 +14,7 @@ from worker import confinement
 from worker.hide import hide
 from worker.launch import read_launch
 from worker.loader import install_builtins
-from worker.process import bind_to_parent, leave
+from worker.process import await_admission, bind_to_parent, leave
 from worker.serve import Worker
 from worker.stdio import join_streams
 
@@ -24,6 +24,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the process."""
     join_streams()
+    await_admission()
     launch = read_launch(int(sys.argv[1]))
     confinement.enter(launch.confinement)
     bind_to_parent()

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from worker.confinement import Confinement, enter, seal
+from worker.process import await_admission
 
 __all__ = ["main"]
 
@@ -41,6 +42,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> None:
     """Put the layers on, then try everything."""
+    await_admission()
     with open(int(sys.argv[1]), "rb") as file:  # noqa: PTH123  a descriptor
         document = json.load(file)
     given = document["confinement"]

@@ -1,13 +1,14 @@
 """Start a worker behind the layers that there are, by one path for all levels.
 
-    sh, waits at the gate      put into its control group, limited by prlimit
-      ▸ bwrap --args FD        its own namespaces and files      (when `Layers.bwrap` is set)
-        ▸ python -I -S …       drops its identity, then Landlock and seccomp (`worker.confine`)
+    bwrap --args FD            its own namespaces and files      (when `Layers.bwrap` is set)
+      ▸ python -I -S …         our own code first: waits at the gate, drops its identity, then
+                               Landlock and seccomp (`worker.confinement`), then the plugin
 
-The gate is the standard input of the shell: a line opens it, its end makes the shell go away, so
-that nothing starts if this process dies in between. Arguments of bubblewrap, made-up files and the
-launch document are memory files that the child inherits: paths, variables and the token show
-neither in its arguments nor in the environment of bubblewrap.
+The gate is its standard input: a line opens it, its end makes the worker go away, so that nothing
+runs if this process dies in between. It is opened when the whole tree is in its control group and
+limited, which takes as long as Python takes to start, and goes on at the same time. Arguments of
+bubblewrap, made-up files and the launch document are memory files that the child inherits: paths,
+variables and the token show neither in its arguments nor in the environment of bubblewrap.
 
 The thread that starts a worker must outlive it: the parent-death signal follows the thread.
 """
@@ -27,15 +28,13 @@ from typing import Protocol
 
 from engine.errors import PluginError
 from engine.sandbox.bubblewrap import arguments, made_up_files
+from engine.sandbox.descent import children
 from engine.sandbox.policy import SYSTEM, Layers, Policy
 from engine.sandbox.private import prepare
 from engine.sandbox.soundness import why_not_start
 from engine.sandbox.tree import entries, opened
 
 __all__ = ["Group", "Launcher", "SandboxUnavailable", "Start", "Started"]
-
-_SHELL = "/bin/sh"
-_GATE = 'read -r _ || exit 125; exec "$@" </dev/null'
 
 
 class SandboxUnavailable(PluginError):
@@ -182,7 +181,7 @@ def _popen(
 ) -> subprocess.Popen[bytes]:
     is_told_apart = start.layers.bwrap is not None
     return subprocess.Popen(
-        [_SHELL, "-c", _GATE, "gate", *command],
+        command,
         stdin=gate,
         stdout=start.output,
         stderr=start.output,
@@ -194,17 +193,27 @@ def _popen(
 
 
 def _admit(child: subprocess.Popen[bytes], start: Start, group: Group | None, opener: int) -> None:
-    """Put a child that waits at the gate into its bounds, then let it go on."""
+    """Put all that waits at the gate into its bounds, then let it go on."""
     try:
-        if group is not None:
-            group.add(child.pid)
-        for limit, soft, hard in start.rlimits:
-            _limit(child.pid, limit, soft, hard)
+        _bound(child.pid, start, group)
+        waiting = children(child.pid)
+        while waiting:
+            pid = waiting.pop()
+            with contextlib.suppress(ProcessLookupError):
+                _bound(pid, start, group)
+            waiting += children(pid)  # not before: whatever it starts from now on is bounded too
         os.write(opener, b"\n")
     except BaseException:
         child.kill()
         child.wait()
         raise
+
+
+def _bound(pid: int, start: Start, group: Group | None) -> None:
+    if group is not None:
+        group.add(pid)
+    for limit, soft, hard in start.rlimits:
+        _limit(pid, limit, soft, hard)
 
 
 def _limit(pid: int, limit: int, soft: int, hard: int) -> None:

@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from engine.sandbox.descent import children
+
 __all__ = ["Footprint", "descent", "measure", "program_pid"]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -66,7 +68,7 @@ def descent(pid: int) -> list[int]:
     while waiting and len(found) < _MAX_PROCESSES:
         each = waiting.pop()
         found.append(each)
-        waiting += _children(each)
+        waiting += children(each)
     return found
 
 
@@ -76,20 +78,11 @@ def program_pid(pid: int) -> int:
     Only before that program runs foreign code can its name be trusted.
     """
     for _ in range(_MAX_WRAPPERS):
-        children = _children(pid) if _read(f"/proc/{pid}/comm") == b"bwrap\n" else []
-        if len(children) != 1:
+        below = children(pid) if _read(f"/proc/{pid}/comm") == b"bwrap\n" else []
+        if len(below) != 1:
             break
-        (pid,) = children
+        (pid,) = below
     return pid
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208  of names
-    except OSError:
-        return []
-    content = b" ".join(_read(f"/proc/{pid}/task/{each}/children") for each in threads)
-    return [int(word) for word in content.split()]
 
 
 def _fields(pid: int) -> list[bytes]:

@@ -204,20 +204,26 @@ def start_worker(runtime_dir: Path, tmp_path: Path) -> Iterator[StartWorker]:
     context.term()
 
 
+def _filled(content: bytes) -> int:
+    reader, writer = os.pipe()
+    os.write(writer, content)
+    os.close(writer)
+    return reader
+
+
 def _spawn(
     interpreter: str, runtime_dir: Path, document: bytes, plugin_dir: Path
 ) -> subprocess.Popen[bytes]:
-    reader, writer = os.pipe()
+    reader, gate = _filled(document), _filled(b"\n")
     try:
-        os.write(writer, document)
-        os.close(writer)
         return subprocess.Popen(
             [interpreter, "-I", "-S", str(runtime_dir), str(reader)],
             pass_fds=[reader],
-            stdin=subprocess.DEVNULL,
+            stdin=gate,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={"TZ": "UTC", "PLUGIN_DIR": str(plugin_dir)},
         )
     finally:
+        os.close(gate)
         os.close(reader)

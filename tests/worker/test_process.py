@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import signal
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -434,3 +437,18 @@ def test_a_stop_is_not_held_up_by_threads_left_behind(lane) -> None:  # noqa: AN
 
     assert lane.stop() == 0
     assert "at exit" in lane.stderr()
+
+
+def test_a_worker_whose_engine_ends_before_it_is_admitted_ends_too(
+    runtime_dir: Path, tmp_path: Path
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", str(runtime_dir), "99"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=30,
+    )
+
+    assert ended.returncode == 125

@@ -4,7 +4,6 @@ import contextlib
 import os
 import resource
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from tests.confined import (
     place,
     why_no_ordinary_user,
 )
+from tests.serving import eventually
 
 IS_ROOT = os.geteuid() == 0
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -120,7 +120,8 @@ def test_what_belongs_to_others_does_not_exist(anyone: Confined) -> None:
 seen = {"/": sorted(os.listdir("/")), "folder": sorted(os.listdir(FOLDER)),
         "node": sorted(os.listdir(FOLDER + "/node")), "sockets": os.listdir(FOLDER + "/sockets"),
         "view": os.listdir(FOLDER + "/plugins"), "root": fails(lambda: os.listdir("/root")),
-        "shadow": os.path.exists("/etc/shadow"), "other": os.path.exists(FOLDER + "/plugins/other.py"),
+        "shadow": os.path.exists("/etc/shadow"),
+        "other": os.path.exists(FOLDER + "/plugins/other.py"),
         "users": open("/etc/passwd").read().count(":x:"),
         "processes": sum(name.isdigit() for name in os.listdir("/proc")),
         "interfaces": os.listdir("/proc/self/net") and open("/proc/net/dev").read().count(": ")}
@@ -513,36 +514,37 @@ def test_a_refused_start_removes_the_group(tmp_path: Path) -> None:
     assert group.calls == ["kill", "remove"]
 
 
-def test_the_command_does_not_run_before_it_is_in_its_group(tmp_path: Path) -> None:
-    seen: list[bytes] = []
+def test_the_gate_opens_when_the_worker_and_what_it_started_are_in_the_group(
+    tmp_path: Path,
+) -> None:
+    lines = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen(['/bin/sleep', '60'])\n"
+        "open('started', 'w').write(str(child.pid))\n"
+        "os.rename('started', 'child')\n"
+        "os.read(0, 1)\n"
+        "open('ran', 'w')\n"
+        "child.kill()\n"
+    )
+    members: list[int] = []
 
     class Watching(FailingGroup):
         def add(self, pid: int) -> None:
-            seen.append(_command(pid))
+            if not members:
+                eventually((tmp_path / "plugins" / "child").exists)  # it may start that before
+            assert not (tmp_path / "plugins" / "ran").exists()
+            members.append(pid)
 
-    started = Launcher().start(_order(tmp_path), Watching())
+    (tmp_path / "plugins").mkdir()
+    order = _order(tmp_path)
+    own = replace(order.policy, private_dir=order.policy.plugin_dir)
+    start = replace(order, policy=own, command=(sys.executable, "-c", lines))
+
+    started = Launcher().start(start, Watching())
 
     assert started.popen.wait(10) == 0
-    assert seen[0].startswith(b"/bin/sh\0-c\0")
-
-
-def test_the_gate_closes_when_the_server_dies_before_it_opens_it(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    script = 'read -r _ || exit 125; exec "$@" </dev/null'
-    child = subprocess.Popen(["/bin/sh", "-c", script, "gate", "touch", "ran"], stdin=reading)
-    os.close(reading)
-
-    os.close(writing)
-
-    assert child.wait(10) == 125
-
-
-def _command(pid: int) -> bytes:
-    deadline_s = time.monotonic() + 5
-    while time.monotonic() < deadline_s:  # it is empty for a moment while a program is loaded
-        if command := Path(f"/proc/{pid}/cmdline").read_bytes():
-            return command
-    raise AssertionError("the child has no command")
+    assert members == [started.pid, int((tmp_path / "plugins" / "child").read_text())]
+    assert (tmp_path / "plugins" / "ran").exists()
 
 
 def _have_ended(processes: list[psutil.Process], within_s: float) -> bool:
