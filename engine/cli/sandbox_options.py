@@ -10,6 +10,7 @@ from engine.cli import checks
 
 __all__ = [
     "AllowGrant",
+    "BubblewrapPath",
     "DefaultGrant",
     "DefaultLimit",
     "MaxLimit",
@@ -63,11 +64,21 @@ AllowGrant = Annotated[
         "subprocess, or none; may be repeated, all if absent.",
     ),
 ]
+BubblewrapPath = Annotated[
+    str,
+    typer.Option(
+        "--bwrap",
+        envvar="BULKHEAD_BWRAP",
+        metavar="PATH",
+        help="The program bubblewrap; /usr/bin/bwrap if empty.",
+    ),
+]
 
 
 def sandbox_settings(
     mode: str,
     *,
+    bwrap: str,
     default_grants: list[str],
     default_limits: list[str],
     max_limits: list[str],
@@ -81,4 +92,8 @@ def sandbox_settings(
         "max_limits": max_limits or None,
         "allowed_grants": allowed,
     }
-    return {"mode": mode, **{name: texts for name, texts in given.items() if texts is not None}}
+    return {
+        "mode": mode,
+        "bwrap": bwrap,
+        **{name: texts for name, texts in given.items() if texts is not None},
+    }

@@ -14,6 +14,7 @@ from engine.cli import checks
 from engine.cli.address import is_loopback, parse_bind
 from engine.cli.sandbox_options import (
     AllowGrant,
+    BubblewrapPath,
     DefaultGrant,
     DefaultLimit,
     MaxLimit,
@@ -141,6 +142,7 @@ def serve(
     default_limit: DefaultLimit = [],  # noqa: B006
     max_limit: MaxLimit = [],  # noqa: B006
     allow_grant: AllowGrant = [],  # noqa: B006
+    bwrap: BubblewrapPath = "",
     max_deaths: Annotated[
         int,
         typer.Option(
@@ -219,6 +221,7 @@ def serve(
         "package_manager": package_manager,
         "sandbox": sandbox_settings(
             sandbox,
+            bwrap=bwrap,
             default_grants=default_grant,
             default_limits=default_limit,
             max_limits=max_limit,

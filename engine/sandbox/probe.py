@@ -55,6 +55,7 @@ class _Seen:
 
     results: Mapping[str, object]
     words: str
+    is_refused: bool = False  # by us, before any layer was put on
 
     @property
     def has_begun(self) -> bool:
@@ -79,7 +80,7 @@ def probe(start: _Start, hopes: Layers, missing: Mapping[str, str], uid: int | N
             seen = arena.attempt(start, hopes)
             if seen.has_begun:
                 return _trial(hopes, seen, known)
-            blamed = _blamed(hopes, seen.words)
+            blamed = _blamed(hopes, seen)
             if blamed is None:
                 known["start"] = seen.words
                 return Trial(Layers(), {}, known)
@@ -101,7 +102,9 @@ class _Arena:
         with open(reading, "rb") as output:  # noqa: PTH123  a descriptor
             try:
                 enclosed = start(layers, self._order(), printing)
-            except (OSError, SandboxUnavailable) as error:
+            except SandboxUnavailable as error:
+                return _Seen({}, str(error), is_refused=True)
+            except OSError as error:
                 return _Seen({}, str(error))
             finally:
                 os.close(printing)
@@ -237,13 +240,13 @@ def _trial(hopes: Layers, seen: _Seen, missing: dict[str, str]) -> Trial:
     return Trial(layers, escapes, missing)
 
 
-def _blamed(hopes: Layers, words: str) -> str | None:
+def _blamed(hopes: Layers, seen: _Seen) -> str | None:
     """Return the layer that kept a child from starting."""
-    if hopes.seccomp and "seccomp:" in words:
+    if hopes.seccomp and "seccomp:" in seen.words:
         return "seccomp"
     if hopes.bwrap is not None:
         return "bwrap"
-    if hopes.cgroup is not None:
+    if hopes.cgroup is not None and not seen.is_refused:
         return "cgroup"
     return None
 

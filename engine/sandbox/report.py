@@ -156,20 +156,27 @@ def _advice(missing: Mapping[str, str]) -> Iterator[str]:
 def _promise(
     trial: Trial, text: str, attacks: tuple[str, ...], holders: tuple[str, ...]
 ) -> Promise:
-    escapes = [trial.escapes.get(attack, "was not tried") for attack in attacks]
-    got = "; ".join(escape for escape in escapes if escape)
+    untried = ": ".join(["was not tried", *_start_failure(trial)])
+    escapes = [trial.escapes.get(attack, untried) for attack in attacks]
+    got = "; ".join(dict.fromkeys(escape for escape in escapes if escape))
     by = ", ".join(_named(trial.layers, name) for name in holders if _has(trial.layers, name))
     if got:
         gone = [
             f"{_named(trial.layers, n)}: {trial.missing[n]}" for n in holders if n in trial.missing
         ]
         return Promise(text, False, "", "; ".join([got, *gone]))
+    if "connect_tcp" in attacks and trial.layers.bwrap is None:
+        by += ", which allows no socket; a plugin with a network grant is not held to its hosts"
     return Promise(text, True, by or "the kernel's own rules")
+
+
+def _start_failure(trial: Trial) -> list[str]:
+    return [trial.missing["start"]] if "start" in trial.missing else []
 
 
 def _by_the_server(trial: Trial) -> tuple[Promise, ...]:
     cgroup = trial.layers.cgroup is not None
-    no_cgroup = trial.missing.get("cgroup", "")
+    no_cgroup = "; ".join([trial.missing.get("cgroup", "not used"), *_start_failure(trial)])
     return (
         Promise(
             "has a bounded share of the CPU",

@@ -96,7 +96,18 @@ class Sandbox:
         return None if self.mode == "off" else own_uid(trigger_id, self._server)
 
     def start(self, order: Order, output: int) -> Enclosed:
-        """Start a worker; see `Encloser.start`."""
+        """Start a worker; see `Encloser.start`.
+
+        Raises:
+            SandboxUnavailable: also when it was granted a network that would be open to it whole.
+        """
+        if self.mode == "required" and order.grants.has_network and self.layers.bwrap is None:
+            raise SandboxUnavailable(
+                f"trigger {order.label!r} was granted a network, and without bubblewrap this "
+                "machine cannot hold a plugin to the hosts that it was granted, so it is not run: "
+                "install bubblewrap and allow it user namespaces, take the grant away, or start "
+                "the server with --sandbox best-effort"
+            )
         return self._encloser.start(order, output)
 
     def _try(self, cgroups: Cgroups | None, layers: Layers, order: Order, output: int) -> Enclosed:
