@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import shutil
 import tempfile
 import threading
 import time
@@ -112,7 +112,7 @@ class Premises:
 
     def close(self) -> None:
         """Remove the sockets."""
-        shutil.rmtree(self.sockets, ignore_errors=True)
+        _remove(self.sockets)
 
 
 def _socket_folder(runtime_dir: Path) -> Path:
@@ -125,9 +125,15 @@ def _socket_folder(runtime_dir: Path) -> Path:
     folder = Path("/tmp", f"bulkhead-{os.getuid()}-{name}")  # noqa: S108  nobody else's, or not used
     try:
         if folder.exists() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=SOCKETS_MODE)
+            _remove(folder)
+        folder.mkdir(mode=0o700)
     except FileExistsError:  # somebody else's
         folder = Path(tempfile.mkdtemp(prefix="bulkhead-", dir="/tmp"))
-        folder.chmod(SOCKETS_MODE)
+    folder.chmod(SOCKETS_MODE)  # whatever the umask of the server
     return folder
+
+
+def _remove(folder: Path) -> None:
+    """Remove sockets, and what dry runs have left beside them: plugins made that."""
+    with contextlib.suppress(OSError):
+        tree.remove(str(folder))

@@ -82,15 +82,20 @@ class Spawner:
             private_dir = self._check_disk(order)
             process = WorkerProcess(partial(sandbox.start, order), self._trigger.name)
         except BaseException:
-            for lane in lanes:
-                lane.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            _give_up(lanes, folder)
             raise
         watched = self._watched(process, private_dir)
-        generation = Generation(
-            process, folder, len(ends), is_outdated, lambda: self._premises.roster.remove(watched)
-        )
-        self._premises.roster.add(watched)
+        roster = self._premises.roster
+        try:
+            generation = Generation(
+                process, folder, len(ends), is_outdated, lambda: roster.remove(watched)
+            )
+        except BaseException:
+            process.end()
+            process.close()
+            _give_up(lanes, folder)
+            raise
+        roster.add(watched)
         return [
             Worker(generation, lane, self._converse(lane, process, end), self._mirror, token)
             for lane, end in zip(lanes, ends, strict=True)
@@ -168,10 +173,17 @@ class Spawner:
         )
 
 
+def _give_up(lanes: Sequence[Lane], folder: Path) -> None:
+    for lane in lanes:
+        lane.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _private_folder(parent: Path, prefix: str) -> Path:
     """Make a folder in one that may have been removed: what is idle in /tmp is cleaned away."""
     with contextlib.suppress(FileExistsError):
-        parent.mkdir(mode=SOCKETS_MODE)
+        parent.mkdir(mode=0o700)
+        parent.chmod(SOCKETS_MODE)  # whatever the umask of the server
     if parent.is_symlink() or parent.stat().st_uid != os.getuid():
         raise SpawnFailed(f"{parent} belongs to somebody else; remove it or restart the server")
     return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))

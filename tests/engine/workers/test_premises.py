@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import zmq
 
 from engine.plugins.environments import BrokenEnvironment
 from engine.workers.conversation import RunLimits
-from engine.workers.premises import Premises
+from engine.workers.premises import SOCKETS_MODE, Premises
 
 
 def premises(folder: Path) -> Premises:
@@ -31,9 +32,38 @@ def test_the_next_server_on_the_same_data_removes_what_a_killed_one_left(tmp_pat
 
     assert following.sockets == killed.sockets
     assert list(following.sockets.iterdir()) == []
-    assert stat.S_IMODE(following.sockets.stat().st_mode) == 0o700
+    assert stat.S_IMODE(following.sockets.stat().st_mode) == SOCKETS_MODE
     following.close()
     assert not following.sockets.exists()
+
+
+def test_folders_that_a_plugin_nested_deeply_do_not_keep_a_server_from_starting(
+    tmp_path: Path,
+) -> None:
+    killed = premises(tmp_path)
+    folder = os.open(killed.sockets, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=folder)
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+
+    following = premises(tmp_path)
+
+    assert list(following.sockets.iterdir()) == []
+    following.close()
+
+
+def test_workers_pass_to_their_sockets_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        place = premises(tmp_path)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(place.sockets.stat().st_mode) == SOCKETS_MODE
+    place.close()
 
 
 def test_a_folder_that_is_not_ours_is_not_used(tmp_path: Path) -> None:
@@ -66,9 +96,10 @@ def test_a_broken_environment_is_told_at_once_to_those_who_ask_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = premises(tmp_path)
-    python = tmp_path / "plugins" / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    calls = tmp_path / "calls"
+    link = tmp_path / "plugins" / ".venv" / "bin" / "python"
+    link.parent.mkdir(parents=True)
+    calls, python = tmp_path / "calls", tmp_path / "python"
+    link.symlink_to(python)
     python.write_text(f"#!/bin/sh\necho x >> {calls}\nexit 3\n")
     python.chmod(0o755)
 
