@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from engine.sandbox.policy import DEVICES, ETC, SYSTEM, Policy, is_in
+from engine.sandbox.policy import DEVICES, ETC, PROCESSORS, SYSTEM, Policy, is_in
 
 __all__ = ["arguments", "made_up_files"]
 
@@ -32,6 +32,7 @@ _NAMESPACES = (
     "--unshare-cgroup-try",
 )
 _HOST_NAME = "bulkhead"
+_BATTERIES = "/sys/class/power_supply"
 _DEVICE_LINKS = {
     "/dev/fd": "/proc/self/fd",
     "/dev/stdin": "/proc/self/fd/0",
@@ -142,6 +143,10 @@ def _mounts(
 def _kernel() -> Iterator[_Mount]:
     yield _Mount("/proc", ("--proc", "/proc"))
     yield from (_Mount(path, ("--dev-bind", path, path), is_bind=True) for path in DEVICES)
+    # psutil and libraries of linear algebra ask it how many processors of what kind there are.
+    yield _at_home(PROCESSORS, "--ro-bind-try")
+    # psutil lists it without asking whether it is there; nothing is in it.
+    yield _Mount(_BATTERIES, ("--perms", "0755", "--dir", _BATTERIES))
     for path, target in _DEVICE_LINKS.items():
         yield _Mount(path, ("--symlink", target, path))
 

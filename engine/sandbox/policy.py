@@ -20,6 +20,7 @@ from typing import Literal
 __all__ = [
     "DEVICES",
     "ETC",
+    "PROCESSORS",
     "SYSTEM",
     "TEMPORARY",
     "Access",
@@ -56,7 +57,8 @@ ETC = (
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _MADE_UP = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf")
-# Without a /proc of the worker's own: itself, and what counts processors and memory.
+PROCESSORS = "/sys/devices/system/cpu"
+# Without a /proc of the worker's own: itself, and what counts processors, memory and disks.
 _PROC = (
     "/proc/self",
     "/proc/cpuinfo",
@@ -64,7 +66,10 @@ _PROC = (
     "/proc/stat",
     "/proc/uptime",
     "/proc/loadavg",
-    "/sys/devices/system/cpu",
+    "/proc/diskstats",
+    "/proc/filesystems",
+    "/proc/vmstat",
+    PROCESSORS,
 )
 
 
@@ -170,7 +175,7 @@ def _everywhere(policy: Policy) -> Iterator[tuple[str, Access]]:
 
 
 def _in_namespaces() -> Iterator[tuple[str, Access]]:
-    yield "/proc", "read"
+    yield from _all("read", ("/proc", "/sys"))
     yield from _all("write", ("/tmp", "/dev/shm"))  # noqa: S108  both are the worker's own
 
 

@@ -129,7 +129,8 @@ print(json.dumps(seen))
 """
     seen = anyone.run(f"{TRY}FOLDER = {str(anyone.folder)!r}\n{lines}").json()
 
-    assert not {"home", "var", "opt", "srv", "mnt", "boot", "sys"} & set(seen["/"])
+    assert not {"home", "var", "opt", "srv", "mnt", "boot"} & set(seen["/"])
+    assert seen["system"] == [["class", "devices"], [], ["cpu"]]
     assert seen["folder"] == ["node", "plugins", "runtime", "sockets"]
     assert seen["node"] == ["private"]
     assert seen["sockets"] == ["7"]
