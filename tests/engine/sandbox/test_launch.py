@@ -122,6 +122,8 @@ seen = {"/": sorted(os.listdir("/")), "folder": sorted(os.listdir(FOLDER)),
         "view": os.listdir(FOLDER + "/plugins"), "root": fails(lambda: os.listdir("/root")),
         "shadow": os.path.exists("/etc/shadow"),
         "other": os.path.exists(FOLDER + "/plugins/other.py"),
+        "system": [sorted(os.listdir("/sys" + below))
+                   for below in ("", "/class/power_supply", "/devices/system")],
         "users": open("/etc/passwd").read().count(":x:"),
         "processes": sum(name.isdigit() for name in os.listdir("/proc")),
         "interfaces": os.listdir("/proc/self/net") and open("/proc/net/dev").read().count(": ")}
