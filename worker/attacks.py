@@ -26,7 +26,7 @@ from typing import Any
 from worker.confinement import Confinement, enter, seal
 from worker.process import await_admission
 
-__all__ = ["main"]
+__all__ = ["ATTACKS", "main"]
 
 _CLONE_NEWUSER = 0x10000000
 _PTRACE_ATTACH = 16
@@ -52,7 +52,7 @@ def main() -> None:
     landlock_abi = enter(confinement)
     seal(confinement)
     _tell("landlock_abi", landlock_abi)
-    for name, attack in _ATTACKS.items():
+    for name, attack in ATTACKS.items():
         _tell(name, _try(attack, document["targets"]))
 
 
@@ -176,7 +176,7 @@ def _much_memory(targets: Targets) -> str:
 
 
 _REFUSALS = (1, 38)  # EPERM, ENOSYS
-_ATTACKS: dict[str, Callable[[Targets], str]] = {
+ATTACKS: dict[str, Callable[[Targets], str]] = {
     "read_file": _read_file,
     "write_file": _write_file,
     "see_process": _see_process,

@@ -34,6 +34,7 @@ from engine.sandbox.launch import SandboxUnavailable
 from engine.sandbox.policy import Layers, Policy
 from engine.sandbox.report import Trial
 from worker import wire
+from worker.attacks import ATTACKS
 
 __all__ = ["probe"]
 
@@ -56,6 +57,7 @@ class _Seen:
     results: Mapping[str, object]
     words: str
     is_refused: bool = False  # by us, before any layer was put on
+    is_late: bool = False  # we have ended it
 
     @property
     def has_begun(self) -> bool:
@@ -74,7 +76,7 @@ def probe(start: _Start, hopes: Layers, missing: Mapping[str, str], uid: int | N
         missing: why others are not hoped for, by layer.
         uid: user id of the child, None for the server's own.
     """
-    known = dict(missing)
+    known, best = dict(missing), hopes
     with _arena(uid) as arena:
         while True:
             seen = arena.attempt(start, hopes)
@@ -86,6 +88,9 @@ def probe(start: _Start, hopes: Layers, missing: Mapping[str, str], uid: int | N
                 return Trial(Layers(), {}, known)
             known[blamed] = seen.words
             hopes = _without(hopes, blamed)
+            if blamed == "cgroup" and best.bwrap is not None:
+                del known["bwrap"]  # it was blamed first, maybe wrongly
+                hopes = replace(hopes, bwrap=best.bwrap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +114,10 @@ class _Arena:
             finally:
                 os.close(printing)
             try:
-                said = _read(output, enclosed)
+                said, is_late = _read(output, enclosed)
             finally:
                 enclosed.release()
-        return _understood(said)
+        return replace(_understood(said), is_late=is_late)
 
     def _order(self) -> Order:
         return Order(
@@ -131,11 +136,18 @@ class _Arena:
         return json.dumps({"confinement": given, "targets": self.targets}).encode()
 
 
-def _read(output: BinaryIO, enclosed: Enclosed) -> bytes:
-    timer = threading.Timer(_TIMEOUT_S, enclosed.popen.kill)
+def _read(output: BinaryIO, enclosed: Enclosed) -> tuple[bytes, bool]:
+    """Return what a child says until its end, and whether we had to end it."""
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        enclosed.popen.kill()
+
+    timer = threading.Timer(_TIMEOUT_S, end)
     timer.start()
     try:
-        return output.read(_MOST_SAID)
+        return output.read(_MOST_SAID), is_late.is_set()
     finally:
         timer.cancel()
         enclosed.popen.kill()
@@ -231,19 +243,21 @@ def _victim() -> Iterator[int]:
 
 def _trial(hopes: Layers, seen: _Seen, missing: dict[str, str]) -> Trial:
     abi = seen.results["landlock_abi"]
-    if not abi:
+    if not abi and "landlock" not in missing:
         missing["landlock"] = "the kernel has none, or it is switched off"
     layers = replace(hopes, landlock_abi=abi if isinstance(abi, int) else 0)
     escapes = {name: str(result) for name, result in seen.results.items()}
     del escapes["landlock_abi"]
-    escapes.setdefault(_LAST, "")  # it was killed, as it should be
+    if len(escapes) == len(ATTACKS) - 1 and not seen.is_late:
+        escapes.setdefault(_LAST, "")  # it was killed, as it should be
     return Trial(layers, escapes, missing)
 
 
 def _blamed(hopes: Layers, seen: _Seen) -> str | None:
     """Return the layer that kept a child from starting."""
-    if hopes.seccomp and "seccomp:" in seen.words:
-        return "seccomp"
+    for name, is_hoped in (("seccomp", hopes.seccomp), ("landlock", hopes.landlock_abi)):
+        if is_hoped and f"{name}:" in seen.words:
+            return name
     if hopes.bwrap is not None:
         return "bwrap"
     if hopes.cgroup is not None and not seen.is_refused:
@@ -255,6 +269,8 @@ def _without(hopes: Layers, layer: str) -> Layers:
     match layer:
         case "seccomp":
             return replace(hopes, seccomp=False)
+        case "landlock":
+            return replace(hopes, landlock_abi=0)
         case "bwrap":
             return replace(hopes, bwrap=None)
         case _:

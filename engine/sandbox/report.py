@@ -78,8 +78,9 @@ class Trial:
     Args:
         layers: those that could be put on.
         escapes: by attack, what it got hold of; an attack that failed has an empty text.
-        missing: by layer (`bwrap`, `landlock`, `seccomp`, `cgroup`, `own_uid`), why it is not
-            there; `start` when nothing could be started behind those that are left.
+        missing: by layer (`bwrap`, `landlock`, `seccomp`, `cgroup`, `own_uid`) and for `cpu`, which
+            not all control groups hold, why it is not there; `start` when nothing could be
+            started behind those that are left.
     """
 
     layers: Layers
@@ -112,6 +113,7 @@ _PROMISES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 )
 # Attacks on what is only bounded: whoever succeeds has harmed the machine and learned nothing.
 _BOUNDS = {"be_root", "much_memory", "many_threads", "large_tmp"}
+_UNTRIED = "was not tried"
 _NAMES = {
     "bwrap": "namespaces (bubblewrap)",
     "seccomp": "seccomp",
@@ -133,7 +135,8 @@ def level_of(layers: Layers) -> Level:
 
 def report_of(trial: Trial) -> Report:
     """Put what the probe saw into words; layers that let an attack through count for nothing."""
-    is_held = all(name in _BOUNDS or not got for name, got in trial.escapes.items())
+    walls = (name for _, attacks, _ in _PROMISES for name in attacks if name not in _BOUNDS)
+    is_held = not any(trial.escapes.get(name, _UNTRIED) for name in walls)
     level = level_of(trial.layers) if is_held else Level.C
     promises = (*(_promise(trial, *each) for each in _PROMISES), *_by_the_server(trial))
     return Report(level, promises, tuple(_advice(trial.missing)))
@@ -156,7 +159,7 @@ def _advice(missing: Mapping[str, str]) -> Iterator[str]:
 def _promise(
     trial: Trial, text: str, attacks: tuple[str, ...], holders: tuple[str, ...]
 ) -> Promise:
-    untried = ": ".join(["was not tried", *_start_failure(trial)])
+    untried = ": ".join([_UNTRIED, *_start_failure(trial)])
     escapes = [trial.escapes.get(attack, untried) for attack in attacks]
     got = "; ".join(dict.fromkeys(escape for escape in escapes if escape))
     by = ", ".join(_named(trial.layers, name) for name in holders if _has(trial.layers, name))
@@ -176,15 +179,15 @@ def _start_failure(trial: Trial) -> list[str]:
 
 def _by_the_server(trial: Trial) -> tuple[Promise, ...]:
     cgroup = trial.layers.cgroup is not None
-    no_cgroup = "; ".join([trial.missing.get("cgroup", "not used"), *_start_failure(trial)])
+    is_looked_at = trial.layers != Layers()
     return (
+        _processor(trial),
         Promise(
-            "has a bounded share of the CPU",
-            cgroup,
-            "cgroup" if cgroup else "",
-            "" if cgroup else f"no cgroup: {no_cgroup}",
+            "has a bounded folder of its own",
+            is_looked_at,
+            "the server, which looks at it regularly" if is_looked_at else "",
+            "" if is_looked_at else "it has none, but the plugin folder itself",
         ),
-        Promise("has a bounded folder of its own", True, "the server, which looks at it regularly"),
         Promise(
             "leaves nothing behind that runs",
             trial.layers.bwrap is not None or cgroup,
@@ -197,6 +200,16 @@ def _by_the_server(trial: Trial) -> tuple[Promise, ...]:
         ),
         _RUN_TIME,
     )
+
+
+def _processor(trial: Trial) -> Promise:
+    text = "has a bounded share of the CPU"
+    if trial.layers.cgroup is None:
+        why_not = "; ".join([trial.missing.get("cgroup", "not used"), *_start_failure(trial)])
+        return Promise(text, False, "", f"no cgroup: {why_not}")
+    if "cpu" in trial.missing:
+        return Promise(text, False, "", trial.missing["cpu"])
+    return Promise(text, True, "cgroup, for triggers with the limit cpu")
 
 
 _RUN_TIME = Promise("has bounded time for a run", True, "the server, which ends the process")

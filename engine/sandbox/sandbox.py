@@ -122,6 +122,8 @@ class Sandbox:
             missing["seccomp"] = f"no filter is made for {machine}"
         if cgroups is None:
             missing["cgroup"] = "the server has no control groups of its own"
+        elif "cpu" not in cgroups.holds:
+            missing["cpu"] = "the server's control groups do not hold the CPU"
         if self.uid(0) is None:
             missing["own_uid"] = "the server does not run as root"
         return (

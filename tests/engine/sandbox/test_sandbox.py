@@ -8,9 +8,10 @@ import pytest
 from engine.model.grants import Grants, parse_grants
 from engine.model.limits import Limits
 from engine.sandbox.launch import SandboxUnavailable
-from engine.sandbox.policy import Layers, Policy
+from engine.sandbox.policy import CgroupKind, Layers, Policy
 from engine.sandbox.report import Level, Trial, report_of
 from engine.sandbox.sandbox import Order, Sandbox
+from worker.attacks import ATTACKS
 
 NETWORK = "reaches no network it was not granted"
 
@@ -75,3 +76,28 @@ def test_the_report_says_in_each_row_why_nothing_could_be_started() -> None:
     assert texts["reaches no rare system call"] == f"was not tried: {why}"
     assert texts["has a bounded share of the CPU"] == f"no cgroup: not used; {why}"
     assert why in report.advice
+
+
+def kept(trial: Trial) -> dict[str, str]:
+    return {promise.text: promise.by for promise in report_of(trial).promises if promise.by}
+
+
+def test_only_the_time_of_a_run_is_bounded_where_nothing_is_put_on() -> None:
+    assert set(kept(Trial(Layers(), {}, {"start": "no"}))) == {"has bounded time for a run"}
+
+
+def test_attacks_that_were_not_tried_count_as_let_through() -> None:
+    layers = Layers("/usr/bin/bwrap", 7, True, CgroupKind.V2, True)
+    tried = dict.fromkeys(ATTACKS, "")
+    assert report_of(Trial(layers, tried, {})).level is Level.A
+
+    del tried["trace_process"]
+
+    assert report_of(Trial(layers, tried, {})).level is Level.C
+
+
+def test_the_share_of_the_processor_is_no_promise_where_no_group_holds_it() -> None:
+    layers = Layers(cgroup=CgroupKind.V2)
+
+    assert "has a bounded share of the CPU" in kept(Trial(layers, {}, {}))
+    assert "has a bounded share of the CPU" not in kept(Trial(layers, {}, {"cpu": "none"}))
