@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +29,11 @@ class Probe:
     name: str
 
     @classmethod
-    def add(cls, server: Server, database: str = "db", name: str = "probe") -> Probe:
+    def add(
+        cls, server: Server, database: str = "db", name: str = "probe", grants: Sequence[str] = ()
+    ) -> Probe:
         server.plugin("probe.py", _CODE)
-        answer = server.trigger(database, name, f"request:{name}", "probe.py")
+        answer = server.trigger(database, name, f"request:{name}", "probe.py", grants=grants)
         assert answer.status == 200, answer.text
         return cls(server, name)
 

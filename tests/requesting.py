@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.serving import Server
+from tests.serving import Server, common_folder
 
 ENGINE = "/api/v3/engine/"
 TRIGGERS = "/api/v3/configure/processing_engine_trigger"
@@ -26,10 +26,14 @@ class Gate:
 
     @classmethod
     def make(cls, folder: Path) -> Gate:
-        folder.mkdir(exist_ok=True)
-        path = folder / "gate"
+        path = common_folder(folder) / "gate"
         os.mkfifo(path)
         return cls(path)
+
+    @property
+    def grant(self) -> str:
+        """What a plugin needs that waits here."""
+        return f"read={self.path.parent}"
 
     def let_go(self) -> None:
         with self.path.open("w") as writer:

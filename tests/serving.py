@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +50,14 @@ def eventually(look: Callable[[], T], *, within_s: float = 15.0, every_s: float 
         if time.monotonic() > deadline_s:
             raise AssertionError(f"not within {within_s} s; last seen: {seen!r}")
         threading.Event().wait(every_s)
+
+
+def common_folder(parent: Path, name: str = "common") -> Path:
+    """Make a folder for a test and for plugins that are granted it, under whatever user id."""
+    folder = parent / name
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    return folder
 
 
 class Server:
@@ -189,13 +197,18 @@ class Server:
         arguments: dict[str, str] | None = None,
         error_behavior: str = "log",
         run_async: bool = False,
+        grants: Sequence[str] = (),
     ) -> Answer:
         document = {
             "db": database,
             "trigger_name": name,
             "trigger_specification": spec,
             "plugin_filename": plugin,
-            "trigger_settings": {"run_async": run_async, "error_behavior": error_behavior},
+            "trigger_settings": {
+                "run_async": run_async,
+                "error_behavior": error_behavior,
+                "grants": list(grants),
+            },
             "trigger_arguments": arguments,
             "disabled": False,
         }

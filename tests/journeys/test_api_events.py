@@ -208,7 +208,10 @@ def test_a_plugin_that_waits_holds_up_nobody_else(
         "    open(args['gate']).read()\n"
         "    influxdb3_local.info('rows', sum(len(batch['rows']) for batch in batches))\n",
     )
-    server.trigger(database, "waits", "table:cpu", "waits.py", arguments={"gate": str(gate.path)})
+    arguments = {"gate": str(gate.path)}
+    server.trigger(
+        database, "waits", "table:cpu", "waits.py", arguments=arguments, grants=[gate.grant]
+    )
     create(server, database, "table:cpu")
 
     write(server, database, "cpu v=0i 1")

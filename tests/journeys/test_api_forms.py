@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -111,11 +112,10 @@ def test_a_folder_is_a_package_that_is_imported_once(server: Server) -> None:
             "__init__.py": """
                 from .parts import tools
                 from . import state
-                import sibling_of_a_folder
                 def process_request(*args):
                     state.counter += 1
                     return [__name__, tools.double(state.counter), tools.built(), "LineBuilder"
-                            in globals(), sibling_of_a_folder.__name__]
+                            in globals()]
                 """,
             "state.py": "counter = 0\n",
             "parts/__init__.py": "",
@@ -126,13 +126,38 @@ def test_a_folder_is_a_package_that_is_imported_once(server: Server) -> None:
                 def built():
                     return LineBuilder("m").bool_field("b", True).build()
                 """,
-            "../sibling_of_a_folder.py": "",
         },
     )
 
-    rest = ["m b=t", False, "sibling_of_a_folder"]
-    assert ask(server, "package") == ["package", 2, *rest]
-    assert ask(server, "package") == ["package", 4, *rest]
+    assert ask(server, "package") == ["package", 2, "m b=t", False]
+    assert ask(server, "package") == ["package", 4, "m b=t", False]
+
+
+_IMPORTS_SIBLING = {
+    "../sibling_of_a_folder.py": "",
+    "__init__.py": """
+        import sibling_of_a_folder
+        def process_request(*args):
+            return [sibling_of_a_folder.__name__]
+        """,
+}
+
+
+def test_a_folder_does_not_find_its_siblings(server: Server) -> None:
+    folder(server, "alone", _IMPORTS_SIBLING)
+
+    answer = server.request("GET", ENGINE + "alone")
+
+    assert answer.status == 500
+    assert "No module named 'sibling_of_a_folder'" in answer.json()["error"]
+
+
+def test_without_a_sandbox_a_folder_finds_its_siblings(tmp_path: Path) -> None:
+    with serving(tmp_path, "--sandbox", "off") as unconfined:
+        unconfined.create_database("db")
+        folder(unconfined, "beside", _IMPORTS_SIBLING)
+
+        assert ask(unconfined, "beside") == ["sibling_of_a_folder"]
 
 
 def test_a_folder_that_cannot_be_imported_says_why(server: Server) -> None:

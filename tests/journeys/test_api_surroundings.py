@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,31 +25,72 @@ def probe(server: Server) -> Probe:
     return Probe.add(server)
 
 
-def test_a_plugin_finds_its_folder_and_the_time_of_the_world(server: Server, probe: Probe) -> None:
+@pytest.fixture
+def unconfined(tmp_path: Path) -> Iterator[Probe]:
+    """A plugin of a server without a sandbox."""
+    with serving(tmp_path, "--sandbox", "off") as running:
+        running.create_database("db")
+        yield Probe.add(running)
+
+
+_FOLDERS = """
+import os
+names = ("PLUGIN_DIR", "INFLUXDB3_PLUGIN_DIR", "HOME")
+result = [*map(os.environ.get, names), os.getcwd()]
+"""
+_KEEP = """
+import os, pathlib
+pathlib.Path(os.environ["PLUGIN_DIR"], "queue.txt").write_text("kept")
+result = os.environ["PLUGIN_DIR"]
+"""
+
+
+def test_a_plugin_finds_a_folder_of_its_own_and_is_there(server: Server, probe: Probe) -> None:
+    folders = set(probe.run(_FOLDERS))
+    others = set(Probe.add(server, name="other").run(_FOLDERS))
+
+    [own], [of_other] = folders, others
+    assert own != of_other
+    assert Path(own).parent == server.data / "node0" / "private"
+    assert Path(own).is_dir()
+
+
+def test_without_a_sandbox_it_is_the_plugin_folder(unconfined: Probe) -> None:
+    plugins = str(unconfined.server.plugins)
+
+    assert unconfined.run(_FOLDERS) == [plugins] * 4
+
+
+def test_a_plugin_finds_the_time_of_the_world_and_no_input(probe: Probe) -> None:
     seen = probe.run(
         """
         import os, sys, time
-        names = ("PLUGIN_DIR", "INFLUXDB3_PLUGIN_DIR", "TZ")
-        result = [*map(os.environ.get, names), time.tzname[0], os.environ["VIRTUAL_ENV"]]
+        result = [os.environ["TZ"], time.tzname[0], os.environ["VIRTUAL_ENV"]]
         result.append([len(sys.argv), sys.stdin.read()])
         """
     )
 
-    plugins = str(server.plugins)
-    assert seen[:4] == [plugins, plugins, "UTC", "UTC"]
-    assert Path(seen[4]).is_dir()
-    assert seen[5] == [1, ""]
+    assert seen[:2] == ["UTC", "UTC"]
+    assert Path(seen[2]).is_dir()
+    assert seen[3] == [1, ""]
 
 
-def test_a_plugin_may_keep_files_in_the_plugin_folder(server: Server, probe: Probe) -> None:
-    probe.run(
-        """
-        import os, pathlib
-        pathlib.Path(os.environ["PLUGIN_DIR"], "queue.txt").write_text("kept")
-        """
-    )
+def test_what_a_plugin_keeps_in_its_folder_outlives_its_process(
+    server: Server, probe: Probe
+) -> None:
+    folder = probe.run(_KEEP)
 
-    assert (server.plugins / "queue.txt").read_text() == "kept"
+    assert Path(folder, "queue.txt").read_text() == "kept"
+    assert not (server.plugins / "queue.txt").exists()
+    _kill(probe)
+    look = "import os; result = open(os.environ['PLUGIN_DIR'] + '/queue.txt').read()"
+    assert probe.run(look) == "kept"
+
+
+def test_without_a_sandbox_a_plugin_may_keep_files_in_the_plugin_folder(unconfined: Probe) -> None:
+    assert unconfined.run(_KEEP) == str(unconfined.server.plugins)
+
+    assert (unconfined.server.plugins / "queue.txt").read_text() == "kept"
 
 
 def test_what_is_printed_goes_to_the_servers_output_only(server: Server, probe: Probe) -> None:
@@ -62,12 +101,8 @@ def test_what_is_printed_goes_to_the_servers_output_only(server: Server, probe: 
         assert not [line for line in server.logs("db", "probe") if text in line]
 
 
-def test_the_current_folder_is_the_plugin_folder(server: Server, probe: Probe) -> None:
-    assert probe.run("import os; result = os.getcwd()") == str(server.plugins)
-
-
-def test_a_plugin_may_start_processes(probe: Probe) -> None:
-    seen = probe.run(
+def test_a_plugin_that_is_granted_it_may_start_processes(server: Server) -> None:
+    seen = Probe.add(server, name="starter", grants=["subprocess"]).run(
         """
         import multiprocessing, subprocess, sys
         fork = multiprocessing.get_context("fork")
@@ -88,18 +123,15 @@ def test_what_can_be_pickled_comes_back_as_it_was_after_a_death(
     server: Server, probe: Probe
 ) -> None:
     kept = "{'d': deque([1, 2], maxlen=5), 't': datetime.timedelta(seconds=3)}"
-    pid = probe.run(
+    probe.run(
         """
-        import os
         from collections import deque
         from datetime import timedelta
         influxdb3_local.cache.put("kept", {"d": deque([1, 2], 5), "t": timedelta(seconds=3)})
-        result = os.getpid()
         """
     )
     probe.run("result = 'the copies of the run before are on their way first'")
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: server.request("POST", f"{ENGINE}probe", "").status == 200)
+    _kill(probe)
 
     assert probe.value("repr(influxdb3_local.cache.get('kept'))") == kept
 
@@ -122,7 +154,7 @@ def test_threads_pools_and_event_loops_work(probe: Probe) -> None:
     assert seen == [1, True, True]
 
 
-def test_a_plugin_may_ask_its_own_server_while_it_runs(server: Server, probe: Probe) -> None:
+def test_a_plugin_that_is_granted_it_may_ask_its_own_server(server: Server) -> None:
     add(
         server,
         "inner",
@@ -134,7 +166,7 @@ def test_a_plugin_may_ask_its_own_server_while_it_runs(server: Server, probe: Pr
     )
 
     port = urlsplit(server.url).port
-    text = probe.run(
+    text = Probe.add(server, name="asker", grants=["net=self"]).run(
         f"""
         from urllib.request import urlopen
         with urlopen("http://localhost:{port}{ENGINE}inner", data=b"", timeout=20) as answer:
@@ -144,6 +176,15 @@ def test_a_plugin_may_ask_its_own_server_while_it_runs(server: Server, probe: Pr
 
     assert text == "from inside"
     assert server.count("db", "inner") == 1
+
+
+def _kill(probe: Probe) -> None:
+    """Have the process of a probe end at once, and wait for the next."""
+    path = ENGINE + probe.name
+    died = probe.server.request("POST", path, "import os; os.kill(os.getpid(), 9)")
+    assert died.status == 502, died.text
+    assert "SIGKILL" in died.text
+    eventually(lambda: probe.server.request("POST", path, "").status == 200)
 
 
 def test_the_errors_of_the_api_are_builtin_names(probe: Probe) -> None:

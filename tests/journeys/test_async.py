@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.serving import Server, eventually, serving
+from tests.serving import Server, common_folder, eventually, serving
 
 # Each run waits until four are inside at the same time.
 MEETS = """\
@@ -53,8 +53,16 @@ def test_concurrent_wal_runs_write_each_row_once_over_a_crash_and_a_kill(tmp_pat
     with serving(tmp_path) as server:
         server.create_database("db")
         server.plugin("count.py", COUNTS)
-        arguments = {"die": "37", "mark": str(tmp_path / "mark")}
-        server.trigger("db", "count", "table:t", "count.py", arguments=arguments, run_async=True)
+        common = common_folder(tmp_path)
+        server.trigger(
+            "db",
+            "count",
+            "table:t",
+            "count.py",
+            arguments={"die": "37", "mark": str(common / "mark")},
+            run_async=True,
+            grants=[f"write={common}"],
+        )
         for n in range(60):
             assert server.write("db", f"t n={n}i {n + 1}", precision="ns").status == 204
         eventually(lambda: server.count("db", "seen") > 20)
@@ -131,15 +139,16 @@ def test_an_event_that_waits_for_its_next_attempt_does_not_keep_the_others_from_
         "        table = 'ok' if row['n'] > 0 else 'late'\n"
         "        influxdb3_local.write(LineBuilder(table).int64_field('n', row['n']))\n",
     )
-    arguments = {"mark": str(tmp_path / "mark")}
+    common = common_folder(tmp_path)
     server.trigger(
         "db",
         "fails",
         "table:t",
         "fails.py",
-        arguments=arguments,
+        arguments={"mark": str(common / "mark")},
         error_behavior="retry",
         run_async=True,
+        grants=[f"write={common}"],
     )
 
     def failures() -> int:

@@ -60,6 +60,7 @@ def test_backup_under_load_holds_one_moment(tmp_path: Path) -> None:
             client.start()
         try:
             eventually(lambda: all(client.acknowledged > 50 for client in clients))
+            eventually(lambda: server.count("db", "seen"))
             before = {client.label: client.acknowledged for client in clients}
             made = bulkhead("backup", str(tmp_path / "backup"), url=server.url)
             after = {client.label: client.acknowledged for client in clients}

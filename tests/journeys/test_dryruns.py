@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import Server, eventually, serving
+from tests.serving import Server, common_folder, eventually, serving
 
 TIME_LIMIT_S = 3
 MISSING = (
@@ -386,9 +386,9 @@ def test_a_run_that_takes_too_long_is_killed(server: Server) -> None:
 
 
 WAITS = """
-import os, pathlib, time
+import tempfile, time
 def process_writes(influxdb3_local, table_batches, args=None):
-    pathlib.Path(os.environ["PLUGIN_DIR"], f"running-{os.getpid()}").touch()
+    tempfile.mkstemp(prefix="running-", dir=args["common"])
     while True:
         time.sleep(0.05)
         influxdb3_local.info("still here")
@@ -396,12 +396,19 @@ def process_writes(influxdb3_local, table_batches, args=None):
 
 
 def test_two_plugins_are_tested_at_a_time(tmp_path: Path) -> None:
-    with serving(tmp_path) as server, ThreadPoolExecutor(2) as pool:
+    common = common_folder(tmp_path)
+    granted = ("--default-grant", f"write={common}")
+    with serving(tmp_path, *granted) as server, ThreadPoolExecutor(2) as pool:
         server.plugin("waits.py", WAITS)
-        document = {"filename": "waits.py", "database": "mydb", "input_lp": "cpu v=1"}
+        document = {
+            "filename": "waits.py",
+            "database": "mydb",
+            "input_lp": "cpu v=1",
+            "input_arguments": {"common": str(common)},
+        }
         path = "/api/v3/plugin_test/wal"
         running = [pool.submit(server.post_json, path, document) for _ in range(2)]
-        eventually(lambda: len(list(server.plugins.glob("running-*"))) == 2)
+        eventually(lambda: len(list(common.glob("running-*"))) == 2)
 
         third = server.post_json(path, document)
         status = server.stop()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import Server, eventually
+from tests.serving import Server, common_folder, eventually
 
 SMALL = {
     "wal": {"segment_bytes": 30_000, "max_lag_bytes": 150_000},
@@ -46,7 +46,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def create(server: Server, go: Path) -> None:
     server.create_database("db")
     server.plugin("sums.py", SUMS)
-    answer = server.trigger("db", "slow", "table:t", "sums.py", arguments={"go": str(go)})
+    arguments, grants = {"go": str(go)}, [f"read={go.parent}"]
+    answer = server.trigger("db", "slow", "table:t", "sums.py", arguments=arguments, grants=grants)
     assert answer.status == 200, answer.text
 
 
@@ -83,7 +84,7 @@ def lag(server: Server) -> dict[str, Any]:
 def test_rows_that_the_log_had_no_room_for_are_counted_and_all_others_come_once(
     server: Server, tmp_path: Path
 ) -> None:
-    go = tmp_path / "go"
+    go = common_folder(tmp_path) / "go"
     create(server, go)
     write_rows(server, 0, 4000)
     eventually(lambda: lag(server)["gap_rows"])
@@ -107,7 +108,7 @@ def test_rows_that_the_log_had_no_room_for_are_counted_and_all_others_come_once(
 def test_a_gap_made_while_the_trigger_has_no_plugin_is_told_and_what_is_left_comes_once(
     server: Server, tmp_path: Path
 ) -> None:
-    go = tmp_path / "go"
+    go = common_folder(tmp_path) / "go"
     go.touch()
     create(server, go)
     server.kill()
@@ -131,7 +132,7 @@ def test_a_gap_made_while_the_trigger_has_no_plugin_is_told_and_what_is_left_com
 def test_a_damaged_record_stops_only_the_trigger_that_has_to_read_it(
     server: Server, tmp_path: Path
 ) -> None:
-    go = tmp_path / "go"
+    go = common_folder(tmp_path) / "go"
     create(server, go)
     write_rows(server, 0, 400)
     eventually(lambda: server.count("db", "t") == 400)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import Server, eventually, serving
+from tests.serving import Server, common_folder, eventually, serving
 
 # What becomes of a run depends on n: 1 fails, 2 ends the worker (once), 3 takes too long, 4 writes
 # a bad line, anything else is copied.
@@ -54,8 +54,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
     with serving(tmp_path / "server", "--default-limit", "time=1s") as running:
         running.create_database("db")
         running.plugin("moody.py", MOODY)
-        arguments = {"mark": str(tmp_path / "mark")}
-        running.trigger("db", "moody", "table:t", "moody.py", arguments=arguments)
+        common = common_folder(tmp_path)
+        arguments, grants = {"mark": str(common / "mark")}, [f"write={common}"]
+        running.trigger("db", "moody", "table:t", "moody.py", arguments=arguments, grants=grants)
         running.write("db", "t n=0i 1", precision="ns")
         eventually(lambda: running.count("db", "copy") == 1)
         yield running

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.serving import Server, eventually, serving
+from tests.serving import Server, common_folder, eventually, serving
 
 WAIT = """\
 import os, time
@@ -43,7 +43,7 @@ def adding(server: Server, go: Path, **settings: object) -> None:
             "trigger_name": "adds",
             "trigger_specification": "table:t",
             "plugin_filename": "adds.py",
-            "trigger_settings": settings,
+            "trigger_settings": {**settings, "grants": [f"write={go.parent}"]},
             "trigger_arguments": {"go": str(go)},
         },
     )
@@ -71,7 +71,7 @@ def sizes(server: Server) -> list[int]:
 def test_a_trigger_reads_rows_from_the_log_that_a_restart_finds_only_in_files(
     tmp_path: Path,
 ) -> None:
-    go = tmp_path / "go"
+    go = common_folder(tmp_path) / "go"
     with serving(tmp_path, "--persist-age", "100ms") as server:
         adding(server, go)
         for n in range(40):
@@ -100,7 +100,7 @@ def test_a_trigger_reads_rows_from_the_log_that_a_restart_finds_only_in_files(
 def test_a_row_written_at_once_is_there_once_although_the_server_died_in_the_run(
     tmp_path: Path,
 ) -> None:
-    go = tmp_path / "go"
+    go = common_folder(tmp_path) / "go"
     with serving(tmp_path) as server:
         server.create_database("db")
         server.plugin(
@@ -113,7 +113,8 @@ def test_a_row_written_at_once_is_there_once_although_the_server_died_in_the_run
             "    wait(args)\n"
             "    influxdb3_local.write(LineBuilder('run').int64_field('rows', len(rows)))\n",
         )
-        server.trigger("db", "sync", "table:t", "sync.py", arguments={"go": str(go)})
+        arguments, grants = {"go": str(go)}, [f"write={go.parent}"]
+        server.trigger("db", "sync", "table:t", "sync.py", arguments=arguments, grants=grants)
         server.write("db", "t n=0i 1\nt n=1i 2", precision="ns")
         eventually(lambda: server.count("db", "sync") == 2)
         server.write("db", "t n=2i 3", precision="ns")  # must not become part of the same event
@@ -130,7 +131,7 @@ def test_a_row_written_at_once_is_there_once_although_the_server_died_in_the_run
 
 
 def test_a_tick_in_hand_at_a_kill_is_run_again_and_no_other_twice(tmp_path: Path) -> None:
-    go = tmp_path / "go"
+    go = common_folder(tmp_path) / "go"
     with serving(tmp_path) as server:
         server.create_database("db")
         server.plugin(
@@ -142,10 +143,17 @@ def test_a_tick_in_hand_at_a_kill_is_run_again_and_no_other_twice(tmp_path: Path
             "        wait(args)\n"
             "    influxdb3_local.write(LineBuilder('tick').tag('at', tick).int64_field('v', 1))\n",
         )
-        arguments = {"go": str(go)}
-        server.trigger("db", "ticks", "every:1s", "ticks.py", arguments=arguments, run_async=True)
+        server.trigger(
+            "db",
+            "ticks",
+            "every:1s",
+            "ticks.py",
+            arguments={"go": str(go)},
+            run_async=True,
+            grants=[f"write={go.parent}"],
+        )
         eventually(lambda: server.count("db", "tick") >= 2)
-        first = (tmp_path / "go.first").read_text()
+        first = go.with_suffix(".first").read_text()
         server.kill()
         go.touch()
 
@@ -162,7 +170,7 @@ def test_a_tick_in_hand_at_a_kill_is_run_again_and_no_other_twice(tmp_path: Path
 def test_a_trigger_that_wants_the_newest_rows_passes_over_the_others_and_says_so(
     tmp_path: Path,
 ) -> None:
-    go = tmp_path / "go"
+    go = common_folder(tmp_path) / "go"
     with serving(tmp_path) as server:
         adding(server, go, on_lag="newest")
         write_rows(server, 0, 1)
@@ -179,7 +187,7 @@ def test_a_trigger_that_wants_the_newest_rows_passes_over_the_others_and_says_so
 
 
 def test_a_trigger_that_merges_takes_what_waits_in_fewer_and_larger_events(tmp_path: Path) -> None:
-    go = tmp_path / "go"
+    go = common_folder(tmp_path) / "go"
     with serving(tmp_path) as server:
         adding(server, go, on_lag="merge")
         write_rows(server, 0, 1)

@@ -13,7 +13,7 @@ from typing import Self
 
 import pytest
 
-from tests.serving import Answer, Server, eventually, serving
+from tests.serving import Answer, Server, common_folder, eventually, serving
 
 PACKAGES = "/api/v3/configure/plugin_environment/install_packages"
 REQUIREMENTS = "/api/v3/configure/plugin_environment/install_requirements"
@@ -139,10 +139,12 @@ def test_requests_that_run_meanwhile_are_answered(
     database: Server, tmp_path: Path, run_async: bool
 ) -> None:
     database.plugin("slow.py", SLOW)
-    database.trigger("db", "r", "request:r", "slow.py", run_async=run_async)
+    common = common_folder(tmp_path)
+    grants = [f"write={common}"]
+    database.trigger("db", "r", "request:r", "slow.py", run_async=run_async, grants=grants)
     assert database.request("GET", "/api/v3/engine/r").text == "missing"
     answers: list[Answer] = []
-    marks = [tmp_path / str(number) for number in range(2 if run_async else 1)]
+    marks = [common / str(number) for number in range(2 if run_async else 1)]
 
     def ask(mark: Path) -> None:
         answers.append(database.request("GET", "/api/v3/engine/r", wait=str(mark)))

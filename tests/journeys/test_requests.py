@@ -442,6 +442,7 @@ def test_more_requests_than_may_wait_are_told_to_come_again(served: Server, gate
             return 'done'
         """,
         arguments={"gate": str(gate.path)},
+        settings={"grants": [gate.grant]},
     )
     with contextlib.ExitStack() as open_ones:
         first = open_ones.enter_context(sent(served, "busy?first=1"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.requesting import ENGINE, TRIGGERS, Gate, add, opened
-from tests.serving import Server, eventually, serving
+from tests.serving import Server, common_folder, eventually, serving
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,8 @@ def process_request(influxdb3_local, query, headers, body, args):
 
 
 def test_the_first_part_arrives_before_the_last_is_made(served: Server, gate: Gate) -> None:
-    add(served, "gated", GATED, arguments={"gate": str(gate.path)})
+    arguments = {"gate": str(gate.path)}
+    add(served, "gated", GATED, arguments=arguments, settings={"grants": [gate.grant]})
 
     with opened(served, "gated") as answer:
         assert answer.read1(100) == b"first"
@@ -154,6 +155,7 @@ def test_a_client_that_leaves_interrupts_the_next_call(served: Server, gate: Gat
                 influxdb3_local.query('SELECT 1')
         """,
         arguments={"gate": str(gate.path)},
+        settings={"grants": [gate.grant]},
     )
 
     with opened(served, "interrupted") as answer:
@@ -166,7 +168,7 @@ def test_a_client_that_leaves_interrupts_the_next_call(served: Server, gate: Gat
 
 
 def test_a_slow_client_makes_the_plugin_wait(served: Server, tmp_path: Path) -> None:
-    made = tmp_path / "made"
+    made = common_folder(tmp_path) / "made"
     add(
         served,
         "slow",
@@ -177,6 +179,7 @@ def test_a_slow_client_makes_the_plugin_wait(served: Server, tmp_path: Path) -> 
                 yield bytes(1 << 20)
         """,
         arguments={"made": str(made)},
+        settings={"grants": [f"write={made.parent}"]},
     )
 
     with opened(served, "slow") as answer:
@@ -208,7 +211,8 @@ def test_streams_of_an_asynchronous_trigger_run_side_by_side(
             yield " done"
         """
     arguments = {name: str(gate.path) for name, gate in gates.items()}
-    add(served, "beside", code, arguments=arguments, settings={"run_async": True})
+    settings = {"run_async": True, "grants": [gate.grant for gate in gates.values()]}
+    add(served, "beside", code, arguments=arguments, settings=settings)
 
     with opened(served, "beside?gate=one") as one, opened(served, "beside?gate=two") as two:
         assert (one.read1(9), two.read1(9)) == (b"one", b"two")
