@@ -15,7 +15,7 @@ import pytest
 
 READY = re.compile(
     r"Bulkhead \S+ ready: (?P<url>http://\S+)  plugins: (?P<plugins>\S+)  data: (?P<data>\S+)  "
-    r"sandbox: not in force \(plugins are not confined\)  tokens: not in force\n"
+    r"sandbox: (?P<sandbox>[^:]+)  tokens: not in force\n"
 )
 
 
@@ -48,9 +48,17 @@ def test_server_tells_where_it_is_and_ends_by_signal(tmp_path: Path, number: int
     assert health.text == "OK"
     assert ready["data"] == str(tmp_path / ".influxdb3")
     assert ready["plugins"] == str(tmp_path / ".influxdb3" / "plugins")
+    assert re.fullmatch(r"level (A|A-|B|C)( \(.*; bulkhead show sandbox\))?", ready["sandbox"])
     assert (process.returncode, rest) == (0, "")
     assert "Using auto-generated node id: " in errors
     assert "warning" not in errors
+
+
+def test_server_tells_that_plugins_are_not_confined(tmp_path: Path) -> None:
+    with serving(tmp_path, "--node-id", "n", "--sandbox", "off") as process:
+        ready = READY.fullmatch(process.stdout.readline())
+
+    assert ready["sandbox"] == "off (plugins are not confined)"
 
 
 def test_address_that_is_taken_fails_the_command(tmp_path: Path) -> None:
