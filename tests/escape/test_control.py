@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.escape.arena import arena
@@ -17,6 +19,7 @@ TRIED = [name for name in SHARED if not ATTACKS[name].is_heavy or name in BOMBS]
 LEAST_SHARE = 0.7
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="the kernel itself refuses a user about half of them")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_without_sandbox_most_attacks_escape() -> None:
