@@ -56,7 +56,7 @@ def run(*, keep: bool = False, scenario: Scenario | None = None) -> int:
 def _play(console: Console, scenario: Scenario, *, keep: bool) -> int:
     console.print("Starting a private server and its plugin environment ...")
     with private_server() as server:
-        console.print(f"Server at {server.url}", highlight=False)
+        console.print(f"Server at {server.url}, sandbox: {server.sandbox}", highlight=False)
         wanted = triggers(scenario)
         with Connection(server.url) as connection:
             connection.create_database()

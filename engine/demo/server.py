@@ -18,7 +18,7 @@ from pathlib import Path
 __all__ = ["NotStarted", "PrivateServer", "private_server"]
 
 _PLUGINS = Path(__file__).parents[2] / "plugins"
-_READY = re.compile(r"ready: (http://\S+)")
+_READY = re.compile(r"ready: (http://\S+).*  sandbox: (.+?)  ")
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 15.0
 _FOLDER_PREFIX = "bulkhead-demo-"
@@ -30,9 +30,17 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PrivateServer:
-    """A running server."""
+    """A running server.
+
+    Args:
+        url: where it answers.
+        sandbox: how it says that it confines plugins.
+        process: its process.
+        log: the file of its log.
+    """
 
     url: str
+    sandbox: str
     process: subprocess.Popen[str]
     log: Path
 
@@ -65,7 +73,8 @@ def private_server() -> Iterator[PrivateServer]:
             with _uninterrupted(), (folder / "server.log").open("wb") as log:
                 process = _start(folder, log.fileno())
                 ending.callback(_stop, process)
-            yield PrivateServer(_address(process, folder), process, folder / "server.log")
+            url, sandbox = _ready(process, folder)
+            yield PrivateServer(url, sandbox, process, folder / "server.log")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -79,9 +88,14 @@ def _start(folder: Path, log: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "engine", "serve", "--node-id", "demo"]
     command += ["--data-dir", str(folder / "data"), "--plugin-dir", str(folder / "plugins")]
     command += ["--http-bind", "127.0.0.1:0", "--wal-flush-interval", "250ms"]
-    command += ["--without-auth"]
+    # Its plugins are our own examples, so it can be shown on a machine that could not hold others.
+    command += ["--without-auth", "--sandbox", "best-effort"]
     # Settings of a server that the user runs are not meant for this one.
-    environment = {n: v for n, v in os.environ.items() if not n.startswith("INFLUXDB3_")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("INFLUXDB3_", "BULKHEAD_")) or name == "BULKHEAD_BWRAP"
+    }
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -94,7 +108,7 @@ def _start(folder: Path, log: int) -> subprocess.Popen[str]:
     )
 
 
-def _address(process: subprocess.Popen[str], folder: Path) -> str:
+def _ready(process: subprocess.Popen[str], folder: Path) -> tuple[str, str]:
     assert process.stdout is not None  # noqa: S101  it was asked for
     is_readable = select.select([process.stdout], [], [], _START_TIMEOUT_S)[0]
     line = process.stdout.readline() if is_readable else ""
@@ -102,7 +116,7 @@ def _address(process: subprocess.Popen[str], folder: Path) -> str:
     if found is None:
         log = (folder / "server.log").read_text(errors="replace")
         raise NotStarted(f"the server did not start:\n{line}{log}")
-    return found[1]
+    return found[1], found[2]
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -1,6 +1,7 @@
 """The demonstration as a process of its own: it keeps its promises and leaves nothing behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,9 +36,23 @@ def test_the_demonstration_keeps_its_promises(tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=55)
 
     assert process.returncode == 0, output
-    assert "worker killed by SIGSEGV" in output
+    assert "SIGSEGV" in output
     assert "BROKEN" not in output
+    assert ", sandbox: level" in output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_it_keeps_them_without_bubblewrap_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BULKHEAD_BWRAP", str(tmp_path / "none"))
+    process = start(tmp_path, "-c", SHORT)
+
+    output, _ = process.communicate(timeout=55)
+
+    assert process.returncode == 0, output
+    assert re.search(r", sandbox: (level [BC]|best-effort)", output), output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
