@@ -188,7 +188,6 @@ def objection(policy: Policy) -> str | None:
 
     Grants are checked when they are given; a server that is moved may come to lie below one.
     """
-    written = {*policy.write, *(e.host_path for e in policy.view if e.is_writable)}
     own = (policy.plugin_dir, policy.private_dir, policy.sockets_dir)
     code = (policy.runtime_dir, policy.environment_dir)
     for path in (*policy.read, *policy.write):
@@ -196,10 +195,24 @@ def objection(policy: Policy) -> str | None:
             return f"the granted path {path} holds folders of the server's own"
         if is_in(path, policy.private_dir):
             return f"the granted path {path} lies where the worker has files of its own"
+    return _bad_place(policy, own) or _bad_writing(policy, code)
+
+
+def _bad_place(policy: Policy, own: Iterable[str]) -> str | None:
+    for path in own:
+        for folder in (*SYSTEM, *policy.prefixes):
+            if is_in(path, folder):
+                return f"{path} lies below {folder}, which all plugins may read; keep it elsewhere"
+    return None
+
+
+def _bad_writing(policy: Policy, code: Iterable[str]) -> str | None:
+    # As root, the worker's first lines are run from there before its user changes.
+    run = (*SYSTEM, *policy.prefixes, *code)
+    written = (*policy.write, *(e.host_path for e in policy.view if e.is_writable))
     for path in written:
-        # As root, the worker's first lines are run from there before its user changes.
-        if _is_any_in((*policy.prefixes, *code), path):
-            return f"the granted path {path} holds the Python that the worker is started with"
+        if _is_any_in(run, path) or any(is_in(path, folder) for folder in run):
+            return f"the granted path {path} holds programs that the worker is started with"
     return None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from engine.sandbox.policy import Layers, Policy, objection
@@ -27,7 +28,7 @@ def why_not_start(policy: Policy, layers: Layers, program: str) -> str | None:
     """
     if layers == Layers():
         return None
-    reason = objection(policy) or _moved(policy)
+    reason = objection(policy) or objection(_real(policy)) or _moved(policy)
     if reason is None and layers.bwrap is not None:
         reason = _untrusted(layers.bwrap)
     if reason is None and policy.uid is None and _is_root():
@@ -35,6 +36,18 @@ def why_not_start(policy: Policy, layers: Layers, program: str) -> str | None:
     if reason is None and layers.bwrap is None and policy.uid is not None:
         reason = _unreachable(policy, program, policy.uid)
     return reason
+
+
+def _real(policy: Policy) -> Policy:
+    """Return the same policy with the server's folders where links lead to."""
+    return replace(
+        policy,
+        plugin_dir=os.path.realpath(policy.plugin_dir),
+        private_dir=os.path.realpath(policy.private_dir),
+        sockets_dir=os.path.realpath(policy.sockets_dir),
+        runtime_dir=os.path.realpath(policy.runtime_dir),
+        environment_dir=os.path.realpath(policy.environment_dir),
+    )
 
 
 def _moved(policy: Policy) -> str | None:

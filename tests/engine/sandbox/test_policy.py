@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from engine.sandbox.policy import (
     Policy,
     ViewEntry,
     landlock_rules,
+    objection,
     temporary_seen,
 )
 
@@ -73,3 +75,32 @@ def test_nothing_is_writable_that_was_not_granted(write: list[str], has_bwrap: b
 
     own = {"/tmp", "/dev/shm"} if has_bwrap else set()
     assert written == {policy.private_dir, *write} | own
+
+
+def test_a_policy_without_a_trap_is_not_objected_to() -> None:
+    assert objection(POLICY) is None
+
+
+@pytest.mark.parametrize("folder", ["/usr", "/opt/python"])
+@pytest.mark.parametrize("name", ["plugin_dir", "private_dir", "sockets_dir"])
+def test_folders_of_the_server_are_not_kept_where_every_plugin_may_read(
+    name: str, folder: str
+) -> None:
+    policy = replace(POLICY, **{name: f"{folder}/share/bulkhead"})
+
+    assert f"{folder}, which all plugins may read" in str(objection(policy))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/usr/lib/python3.11", "/lib/x86_64-linux-gnu", "/opt", "/opt/python/lib/os.py"),
+        *("/srv/db/runtime/cpython-311/worker", "/srv/plugins/.venv/lib"),
+    ],
+)
+def test_no_plugin_may_write_to_what_workers_are_started_from(path: str) -> None:
+    for policy in (
+        replace(POLICY, write=(path,)),
+        replace(POLICY, view=(ViewEntry("x", path, is_writable=True),)),
+    ):
+        assert "holds programs that the worker is started with" in str(objection(policy))
