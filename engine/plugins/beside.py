@@ -90,9 +90,7 @@ def _data_files(folder: Path, directory: Path) -> dict[str, Path]:
     except OSError:
         return {}
     paths = [folder / name for name in names if _is_data_name(name)]
-    files = {
-        os.path.relpath(path, directory): path for path in paths if _is_within(path, directory)
-    }
+    files = {os.path.relpath(path, directory): path for path in paths if _is_within(path, folder)}
     if len(files) > _MOST_FILES:
         log.warning("too many data files beside a plugin", extra={"path": folder})
     return dict(list(files.items())[:_MOST_FILES])
@@ -102,9 +100,12 @@ def _is_data_name(name: str) -> bool:
     return not name.startswith(".") and not name.endswith(".py")
 
 
-def _is_within(path: Path, directory: Path) -> bool:
-    """Tell whether this is a file whose links, if any, stay in the plugin folder."""
-    return path.is_file() and path.resolve().is_relative_to(directory.resolve())
+def _is_within(path: Path, folder: Path) -> bool:
+    """Tell whether this is a file whose links, if any, stay in the folder that it is seen in.
+
+    Some plugin may have been granted to write to a folder, and so to put links into it.
+    """
+    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from engine.config import SandboxConfig
 from engine.model.grants import Grants
@@ -147,7 +147,10 @@ class Quarters:
             if self._is_in_view(path):
                 seen[Path(path).name] = path
         for relative, path in seen.items():
-            yield ViewEntry(relative, path, is_writable=path in grants.write)
+            # What a granted folder holds is seen in it, and links that a plugin may have put
+            # there must not be taken for data files.
+            if not any(str(above) in seen for above in PurePath(relative).parents):
+                yield ViewEntry(relative, path, is_writable=path in grants.write)
 
     def _is_in_view(self, path: str) -> bool:
         return Path(path).parent == self._plugin_dir

@@ -196,3 +196,46 @@ def test_off_confines_nothing_and_says_so() -> None:
         kept = {name for name, row in rows.items() if row["enforced"]}
         assert kept == {"has bounded time for a run"}
         assert "plugins are not confined" in "".join(server.output)
+
+
+PLANTER = """\
+import json, os
+
+def process_request(influxdb3_local, query, headers, body, args=None):
+    folder = os.path.join(os.environ["PLUGIN_DIR"], "alerts")
+    link = os.path.join(folder, "leak.txt")
+    if not os.path.lexists(link):
+        os.symlink("../other.py", link)
+    try:
+        found = open(link).read()
+    except OSError:
+        found = ""
+    return json.dumps({"found": found, "in": os.path.realpath(folder)})
+"""
+
+
+@pytest.mark.parametrize("options", [(), NO_BWRAP], ids=["namespaces", "landlock"])
+def test_a_granted_folder_is_seen_whole_and_links_in_it_open_nothing(
+    options: tuple[str, ...],
+) -> None:
+    uid = 0 if IS_ROOT else None
+    with a_server("--sandbox", "required", *options, uid=uid) as server:
+        server.plugin("other.py", "SECRET = 1")
+        server.plugin("alerts/plant.py", PLANTER)
+        granted = server.plugins / "alerts"
+        granted.chmod(0o777)
+        for name in ("first", "second"):  # the second finds the link as it is started
+            body = {
+                "db": "db",
+                "trigger_name": name,
+                "trigger_specification": f"request:{name}",
+                "plugin_filename": "alerts/plant.py",
+                "trigger_settings": {"grants": [f"write={granted}"]},
+                "disabled": False,
+            }
+            path = "/api/v3/configure/processing_engine_trigger"
+            assert server.post_json(path, body).status == 200
+            answer = server.request("GET", f"/api/v3/engine/{name}")
+            assert answer.status == 200, answer.text
+            assert answer.json() == {"found": "", "in": str(granted)}
+        assert (granted / "leak.txt").is_symlink()

@@ -43,6 +43,14 @@ def test_a_link_that_leads_out_of_the_folder_is_not_seen(plugins: Path, tmp_path
     assert set(seen_by(plugins, "alert.py")) == {"alert.py", "rules.toml", "linked.toml"}
 
 
+def test_a_link_that_leads_out_of_a_subfolder_is_not_seen(plugins: Path) -> None:
+    (plugins / "sub" / "stolen.txt").symlink_to("../other.py")
+    (plugins / "sub" / "linked.txt").symlink_to("deep.json")
+
+    seen = set(seen_by(plugins, "sub/deep.py"))
+    assert seen == {"sub/deep.py", "sub/deep.json", "sub/linked.txt", "rules.toml"}
+
+
 def test_a_file_that_is_replaced_added_or_removed_changes_the_view(plugins: Path) -> None:
     replaced, added, removed = (view(plugins, "alert.py") for _ in range(3))
 
