@@ -16,6 +16,7 @@ The product reads none of this; the launcher puts it around the product, then ru
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -95,13 +96,24 @@ class Trap:
 
 
 def kill_workers() -> None:
-    """End the workers of this process as an out-of-memory killer would."""
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if "runtime" in " ".join(child.cmdline()):
-                child.kill()
-        except psutil.Error:  # it has ended meanwhile
-            continue
+    """End the workers of this process as an out-of-memory killer would, and see them end."""
+    for child in psutil.Process().children():
+        # The server may have noticed and reaped it meanwhile.
+        with contextlib.suppress(psutil.Error, ChildProcessError):
+            if _kill_worker([child, *child.children(recursive=True)]):
+                os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+
+def _kill_worker(processes: list[psutil.Process]) -> bool:
+    """Kill the worker among a child and what it has started; return whether there is one."""
+    workers = [each for each in processes if each.name() != "bwrap" and _is_worker(each)]
+    for worker in workers:
+        worker.kill()
+    return bool(workers)
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    return "runtime" in " ".join(process.cmdline())
 
 
 def overlay(settings: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:

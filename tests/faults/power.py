@@ -4,7 +4,8 @@ The watch keeps what each file held when it was last synced, and which names eac
 *it* was. `cut` builds the data folder anew from that, beside the old one, and lets no sync end
 afterwards, so that nothing can be acknowledged that is not in it. A file that was written and
 never synced is empty; a name whose folder was not synced is gone; a name that was removed without
-a sync is there again.
+a sync is there again. Symbolic links are left out: those in the folders of plugins are made anew
+at each start of a worker.
 
 Threads: any may sync; the lock is held while one does.
 """
@@ -43,8 +44,9 @@ class Power:
         """Take note of every sync from now on."""
         for folder, _, files in os.walk(self._root):
             self._note_folder(Path(folder))
-            for name in files:
-                self._note_file(Path(folder) / name)
+            for path in (Path(folder) / name for name in files):
+                if not path.is_symlink():
+                    self._note_file(path)
         os.fsync = self._fsync
         os.fdatasync = self._fdatasync
 
@@ -78,7 +80,8 @@ class Power:
     def _note_folder(self, path: Path) -> None:
         names: Names = {}
         for entry in os.scandir(path):
-            names[entry.name] = (entry.inode(), entry.is_dir(follow_symlinks=False))
+            if not entry.is_symlink():
+                names[entry.name] = (entry.inode(), entry.is_dir(follow_symlinks=False))
         self._folders[path] = names
 
     def _note_file(self, path: Path) -> None:

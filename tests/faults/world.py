@@ -126,7 +126,7 @@ def leave_behind(root: Path) -> None:
 
 def copied(world: World, folder: Path) -> World:
     """Return a copy that may die by itself."""
-    shutil.copytree(world.folder, folder, dirs_exist_ok=True)
+    shutil.copytree(world.folder, folder, symlinks=True, dirs_exist_ok=True)
     memory = Memory()
     memory.rows |= world.memory.rows
     memory.wide |= world.memory.wide
