@@ -40,6 +40,8 @@ _MOST_BYTES = 64 * 1024 * 1024 * _MIB
 # The kernel shares out no less than 1 ms in 100.
 _LEAST_CPU = 0.01
 _MOST_CPU = 1024.0
+# An interpreter with the two threads of its messages.
+_LEAST_PROCESSES = 3
 _MOST_PROCESSES = 32_768
 LEAST_TIME_S = 0.001
 _DAY_S = 86_400.0
@@ -57,7 +59,7 @@ class Limits:
     Args:
         memory_bytes: of all its processes together; at least 64 MiB.
         cpu: cores, 0.5 being half of one; at least 0.01.
-        processes: and threads; at least 1.
+        processes: and threads; at least 3.
         disk_bytes: of its private folder; at least 1 MiB.
         time_s: of one run; from 1 ms to a day.
     """
@@ -213,9 +215,10 @@ def _processes(value: object) -> int:
             processes = value
         case _:
             raise InvalidParameter(f"limit processes={value!r} is not a whole number")
-    if not 1 <= processes <= _MOST_PROCESSES:
+    if not _LEAST_PROCESSES <= processes <= _MOST_PROCESSES:
         raise InvalidParameter(
-            f"limit processes={value} is not at least 1 and at most {_MOST_PROCESSES}"
+            f"limit processes={value} is not at least {_LEAST_PROCESSES} and at most "
+            f"{_MOST_PROCESSES}; the worker itself takes {_LEAST_PROCESSES}"
         )
     return processes
 

@@ -82,7 +82,10 @@ def test_sections_are_read_and_the_rest_keeps_its_default() -> None:
         ),
         (
             {"sandbox": {"default_limits": ["processes=0"]}},
-            "sandbox.default_limits: limit processes=0 is not at least 1 and at most 32768",
+            (
+                "sandbox.default_limits: limit processes=0 is not at least 3 and at most "
+                "32768; the worker itself takes 3"
+            ),
         ),
         (
             {"sandbox": {"max_limits": ["memory=1MiB"]}},

@@ -158,13 +158,13 @@ def test_new_grants_and_limits_reach_catalog_and_worker_without_a_stop(tmp_path:
     definitions.create(NewTrigger("db", "t", "p.py", AllTablesSpec()))
 
     definitions.confine("db", "t", Grants(self_http=True), None)
-    definitions.confine("db", "t", None, Limits(processes=2))
+    definitions.confine("db", "t", None, Limits(processes=4))
     with pytest.raises(InvalidParameter, match="no processes here"):
         definitions.confine("db", "t", Grants(subprocess=True), None)
 
     trigger = catalog.catalog.trigger_named("db", "t")
     assert trigger.settings.grants == Grants(self_http=True)
-    assert trigger.settings.limits == Limits(processes=2)
+    assert trigger.settings.limits == Limits(processes=4)
     assert registry.confined[-1] == trigger
     assert (len(registry.confined), registry.stopped) == (2, [])
 
