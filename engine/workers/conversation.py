@@ -184,6 +184,10 @@ class Conversation:
         except ProtocolFault as error:
             return f"broke the protocol: {error}"
 
+    def end_before_run(self) -> str | None:
+        """Return how the worker has ended since its last run, which is not the next one's fault."""
+        return self.rest(time.monotonic()) if self._lane.is_deserted() else None
+
     def dismiss(self, within_s: float) -> None:
         """Let the worker end by itself and take what it still says, above all about its cache."""
         deadline_s = time.monotonic() + within_s

@@ -82,7 +82,7 @@ class Endpoint:
         self._turned_away = 0
         self._reason = ""
         self._told_s = float("-inf")
-        self._patience_s = _TAKEN_WITHIN_S
+        self._patience_s = self._left_s = _TAKEN_WITHIN_S
         self._is_behind = False
         self.is_closed = False
         self.was_slow = False
@@ -136,6 +136,7 @@ class Endpoint:
         if self._owner is None or self._fault is not None:
             raise NotTaken("nobody owns the lane")
         self.was_slow = False
+        self._left_s = self._patience_s
         if len(packed) <= _PIECE_BYTES:
             self._push(self._owner, header(len(packed)) + packed)
             return
@@ -251,8 +252,8 @@ class Endpoint:
         self.was_slow = True
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
-        until_s = time.monotonic() + self._patience_s
-        while (left_s := until_s - time.monotonic()) > 0:
+        began_s = time.monotonic()
+        while (left_s := began_s + self._left_s - time.monotonic()) > 0:
             self._socket.getsockopt(_EVENTS)  # notices that there is room
             try:
                 self._socket.send(identity, _IDENTITY)
@@ -261,6 +262,8 @@ class Endpoint:
             except zmq.ZMQError as error:
                 raise NotTaken(str(error)) from error
             else:
+                # For all pieces together: one that takes each in the last moment is as bad.
+                self._left_s -= time.monotonic() - began_s
                 return
         self._fault = ProtocolFault("the worker does not take what it is sent")
         raise NotTaken(str(self._fault))

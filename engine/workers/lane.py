@@ -81,6 +81,15 @@ class Lane:
         """Say who came that was not the worker, or nothing."""
         return self._endpoint.turned_away()
 
+    def is_deserted(self) -> bool:
+        """Whether the worker can be seen to be gone or broken; does not wait, as `wait` tells."""
+        try:
+            if self._endpoint.pump():
+                return False
+        except ProtocolFault:
+            return True
+        return self._endpoint.is_closed or self._attached.process.has_ended(0)
+
     def wait(self, deadline_s: float | None) -> Wake:
         """Wait for a message, the end of the process, a nudge or the deadline.
 

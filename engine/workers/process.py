@@ -73,7 +73,12 @@ class WorkerProcess:
         self.group: Group | None = self._enclosed.group
         os.set_blocking(self.output, False)
         self.pid = self._child.pid
-        self.pidfd = os.pidfd_open(self.pid)
+        try:
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError as error:
+            self.end()
+            os.close(self.output)
+            raise SpawnFailed(f"cannot watch a worker: {error}") from error
 
     def __repr__(self) -> str:
         """Describe the process in a sentence."""
@@ -118,8 +123,9 @@ class WorkerProcess:
 
     def over_limit(self) -> str | None:
         """Return the limit over which the process was killed, in words, or None."""
-        if self._over_limit is None and self.group is not None:
-            self._over_limit = group_overrun(self.group)
+        group = self.group  # another lane may be ending the process
+        if self._over_limit is None and group is not None:
+            self._over_limit = group_overrun(group)
         return self._over_limit
 
     def last_words(self) -> str:

@@ -176,6 +176,9 @@ class Runner:
                 return moves.Unwanted()
             if self._crew.has_fresh(self._lane, worker):
                 return self._change_over(worker)
+            ending = worker.conversation.end_before_run()
+            if ending is not None:
+                return self._lost(worker, ending)
             if self._crew.solitude.enter(self._lane):
                 break
             ending = worker.conversation.rest()

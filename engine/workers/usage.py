@@ -106,7 +106,9 @@ class UsageWatch(Service):
             seen.next_full_s = now_s + _INTERVAL_S * 0.9  # the wait before it counts as a second
             seen.open_files = footprint.open_files
         if is_full and watched.private_dir is not None:
-            held = self._disk.look(watched.private_dir, footprint.cpu_s, list(pids))
+            # As exactly as it can be had: much disk can be taken within a tick of the clock.
+            cpu_s = footprint.cpu_s if used.cpu_s is None else used.cpu_s
+            held = self._disk.look(watched.private_dir, cpu_s, list(pids))
         seen.peak_bytes = max(seen.peak_bytes, footprint.rss_bytes)
         seen.row = _row(watched, seen, footprint, used, held)
         overrun = _left_over(group) if group is not None else _unheld(watched, seen, footprint)

@@ -17,6 +17,7 @@ from engine.clock import SystemClock
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run
 from engine.model.event import Crashed, Outcome, ProtocolBroken, Succeeded, TimedOut
+from engine.model.limits import Limits
 from engine.model.trigger import RequestSpec, Trigger, TriggerSettings
 from engine.plugins.environments import Environment
 from engine.workers.answers import AnswerSink
@@ -127,7 +128,8 @@ class Liar:
         main = self.folder / "__main__.py"
         main.write_text(template.format(runtime=str(self.runtime), behaviour=behaviour))
         premises = _LyingPremises(self.premises, self.environment, self.folder)
-        trigger = Trigger(1, 1, "liar", "x.py", RequestSpec("x"), TriggerSettings(), None, False, 1)
+        settings = TriggerSettings(limits=Limits(time_s=2.0))
+        trigger = Trigger(1, 1, "liar", "x.py", RequestSpec("x"), settings, None, False, 1)
         callbacks = Callbacks(None, None, GlobalCache(SystemClock()))
         spawner = Spawner(premises, callbacks, trigger, "db")
         [worker] = spawner.spawn([LaneEnd(Nudge(), lambda *_: None, threading.Event())])
@@ -395,6 +397,27 @@ def test_a_worker_that_asks_without_taking_the_answers_is_found_out_and_fills_no
 
     assert isinstance(outcomes[0], ProtocolBroken)
     assert rise < 96 << 20
+
+
+def test_a_worker_that_takes_a_message_slowly_does_not_hold_up_the_engine(
+    start: Start,
+) -> None:
+    # It takes enough to keep a patience for single pieces alive; there is one for all of them.
+    worker = start(
+        "peer = up(); put = frame(encode(m.CachePutCall('key', bytes(60 << 20), None)))\n"
+        "peer.sendall(put); peer.sendall(frame(encode(m.CacheGetCall('key'))))\n"
+        "while True:\n"
+        "    time.sleep(0.1); left = 1 << 20\n"
+        "    while left: left -= len(peer.recv(left))",
+        RAW,
+    )
+    worker.conversation._lane._endpoint._patience_s = 1.5  # noqa: SLF001  a test is in a hurry
+    start_s = time.monotonic()
+
+    outcome = run(worker)
+
+    assert isinstance(outcome, ProtocolBroken)
+    assert time.monotonic() - start_s < 6
 
 
 def test_peers_that_come_first_and_stay_silent_or_lie_do_not_lock_out_the_worker(
