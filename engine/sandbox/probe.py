@@ -32,9 +32,8 @@ from engine.model.limits import Limits
 from engine.sandbox.enclose import Enclosed, Order
 from engine.sandbox.launch import SandboxUnavailable
 from engine.sandbox.policy import Layers, Policy
-from engine.sandbox.report import Trial
+from engine.sandbox.report import ATTACKS, Trial
 from worker import wire
-from worker.attacks import ATTACKS
 
 __all__ = ["probe"]
 

@@ -18,7 +18,7 @@ from enum import Enum
 
 from engine.sandbox.policy import Layers
 
-__all__ = ["Level", "Promise", "Report", "Trial", "level_of", "report_of", "unconfined"]
+__all__ = ["ATTACKS", "Level", "Promise", "Report", "Trial", "level_of", "report_of", "unconfined"]
 
 
 class Level(Enum):
@@ -111,6 +111,8 @@ _PROMISES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("has a bounded number of threads and processes", ("many_threads",), ("cgroup", "rlimit")),
     ("has a bounded tmp, in bytes and in files", ("large_tmp",), ("bwrap",)),
 )
+# By name, what the probe tries.
+ATTACKS = frozenset(attack for _, attacks, _ in _PROMISES for attack in attacks)
 # Attacks on what is only bounded: whoever succeeds has harmed the machine and learned nothing.
 _BOUNDS = {"be_root", "much_memory", "many_threads", "large_tmp"}
 _UNTRIED = "was not tried"
@@ -135,8 +137,7 @@ def level_of(layers: Layers) -> Level:
 
 def report_of(trial: Trial) -> Report:
     """Put what the probe saw into words; layers that let an attack through count for nothing."""
-    walls = (name for _, attacks, _ in _PROMISES for name in attacks if name not in _BOUNDS)
-    is_held = not any(trial.escapes.get(name, _UNTRIED) for name in walls)
+    is_held = not any(trial.escapes.get(name, _UNTRIED) for name in ATTACKS - _BOUNDS)
     level = level_of(trial.layers) if is_held else Level.C
     promises = (*(_promise(trial, *each) for each in _PROMISES), *_by_the_server(trial))
     return Report(level, promises, tuple(_advice(trial.missing)))
