@@ -112,10 +112,11 @@ class Conversation:
             return Refusal(407, "the request does not carry this worker's token")
         if not request.is_tunnel and len(rest) > request.body_bytes:
             return Refusal(400, "one connection takes one request")
-        route = choose_route(request, self.grants, self.own())
+        own = self.own()
+        route = choose_route(request, self.grants, own)
         if isinstance(route, Refusal):
             return route
-        return await self.dialler.dial(route, self.grants, self.turn)
+        return await self.dialler.dial(route, self.grants, self.turn, own[1])
 
     async def _refuse(self, client: socket.socket, target: str, refusal: Refusal) -> None:
         if refusal.status < _FIRST_SERVER_STATUS:

@@ -48,7 +48,7 @@ class Dialler:
         self._pool = pool
 
     async def dial(
-        self, route: Route, grants: Grants, turn: asyncio.Semaphore
+        self, route: Route, grants: Grants, turn: asyncio.Semaphore, own_port: int
     ) -> socket.socket | Refusal:
         """Return a connection, or what to answer.
 
@@ -56,10 +56,14 @@ class Dialler:
             route: as chosen.
             grants: of the trigger.
             turn: to look up names; bounds what one worker takes of the pool.
+            own_port: of this server, which only `ToServer` leads to.
         """
         addresses = await self._addresses(route, grants, turn)
         if isinstance(addresses, Refusal):
             return addresses
+        is_to_own_port = route.port == own_port and not isinstance(route, ToServer)
+        if is_to_own_port and any(map(is_of_this_machine, addresses)):
+            return Refusal(403, "this server is reached as localhost, with the grant net=self")
         try:
             async with asyncio.timeout(_CONNECT_S):
                 return await self._first(addresses, route.port)

@@ -1,6 +1,7 @@
 """Which way a plugin's request may take: to this server, to a host it was granted, or nowhere.
 
-    ToServer      `net=self`: localhost and this server's own port, and there only plugins' paths
+    ToServer      `net=self`: localhost and this server's own port, and there only plugins' paths,
+                  whatever else was granted
     ToAddress     a literal address, granted as such; any address may be granted so
     ToName        a granted name; only its public addresses are reached, unless an address of it
                   is granted literally as well
@@ -63,12 +64,12 @@ def choose_route(request: ProxyRequest, grants: Grants, own: tuple[str, int]) ->
     """
     target = request.target
     address = parse_address(target.host)
+    if _is_own(target, address, own):
+        return _to_server(request, grants, own)
     if address is not None and _is_granted(address, target.port, grants):
         return ToAddress(address, target.port)
     if address is None and any(g.covers(target.host, target.port) for g in grants.hosts):
         return ToName(target.host, target.port)
-    if _is_own(target, own):
-        return _to_server(request, grants, own)
     return Refusal(403, f"missing grant net={target}")
 
 
@@ -104,8 +105,12 @@ def _is_granted(address: Address, port: int, grants: Grants) -> bool:
     )
 
 
-def _is_own(target: Target, own: tuple[str, int]) -> bool:
-    return target.port == own[1] and target.host in {*_LOCAL_NAMES, own[0].lower()}
+def _is_own(target: Target, address: Address | None, own: tuple[str, int]) -> bool:
+    if target.port != own[1]:
+        return False
+    if address is not None and (address.is_loopback or address.is_unspecified):
+        return True
+    return target.host in {*_LOCAL_NAMES, own[0].lower()}
 
 
 def _to_server(request: ProxyRequest, grants: Grants, own: tuple[str, int]) -> ToServer | Refusal:

@@ -24,6 +24,19 @@ AUTHORIZATION = "Basic " + base64.b64encode(b"bulkhead:" + TOKEN.encode()).decod
 QUICK = Patience(head_s=0.2, idle_s=0.2)
 
 
+def _other_own_address() -> str:
+    """Return an address of this machine that is not its loopback, empty when there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.connect((PUBLIC, 9))  # nothing is sent
+        except OSError:
+            return ""
+        return str(trial.getsockname()[0])
+
+
+OTHER_OWN = _other_own_address()
+
+
 @pytest.fixture
 def site() -> Iterator[SimpleNamespace]:
     """A web server at example.org."""
@@ -236,6 +249,24 @@ def test_this_server_is_reached_where_it_listens(site: SimpleNamespace) -> None:
     assert refused.status_code == 403
     assert line == b"HTTP/1.1 403 net=self allows http:// requests, no tunnels"
     assert len(site.seen) == 1
+
+
+@pytest.mark.skipif(not OTHER_OWN, reason="the machine has its loopback only")
+def test_this_server_is_not_reached_by_another_address_of_the_machine(
+    site: SimpleNamespace,
+) -> None:
+    grants = ("net=self", f"net={OTHER_OWN}:*", f"net=own.example:{site.port}")
+    internet = Internet({"own.example": [[OTHER_OWN]]}, {OTHER_OWN: site.port})
+    own = ("0.0.0.0", site.port)  # noqa: S104  where it is said to listen
+    with proxied(internet, *grants, own=own) as proxy:
+        by_address = first_line(proxy, f"{OTHER_OWN}:{site.port}")
+        by_name = first_line(proxy, f"own.example:{site.port}")
+        elsewhere = first_line(proxy, f"{OTHER_OWN}:{site.port + 1}")
+
+    refused = b"HTTP/1.1 403 this server is reached as localhost, with the grant net=self"
+    assert [by_address, by_name] == [refused, refused]
+    assert elsewhere == b"HTTP/1.1 200 Connection established"
+    assert site.seen == []
 
 
 def test_hosts_that_cannot_be_reached_are_named_as_such(site: SimpleNamespace) -> None:

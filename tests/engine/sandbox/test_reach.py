@@ -57,6 +57,18 @@ def test_this_server_is_reached_by_each_of_its_local_names(host: str) -> None:
     assert route == ToServer("127.0.0.1", 8181)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"])  # noqa: S104
+def test_a_granted_address_opens_no_more_of_this_server_than_its_own_grant(host: str) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    literal = granted(f"net={shown}:*")
+    both = literal.joined(granted("net=self"))
+
+    assert choose_route(tunnel(host, 8181), literal, OWN) == Refusal(403, "missing grant net=self")
+    assert isinstance(choose_route(plain(host, 8181, "/api/v3/write_lp"), both, OWN), Refusal)
+    assert choose_route(plain(host, 8181, "/ping"), both, OWN) == ToServer("127.0.0.1", 8181)
+    assert isinstance(choose_route(tunnel(host, 8182), literal, OWN), ToAddress)
+
+
 def test_a_server_bound_to_one_address_is_reached_there() -> None:
     route = choose_route(plain("localhost", 1, "/ping"), granted("net=self"), ("10.1.1.1", 1))
 
