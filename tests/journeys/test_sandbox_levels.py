@@ -221,15 +221,16 @@ def test_a_granted_folder_is_seen_whole_and_links_in_it_open_nothing(
     uid = 0 if IS_ROOT else None
     with a_server("--sandbox", "required", *options, uid=uid) as server:
         server.plugin("other.py", "SECRET = 1")
-        server.plugin("alerts/plant.py", PLANTER)
+        server.plugin("plant.py", PLANTER)
         granted = server.plugins / "alerts"
+        granted.mkdir()
         granted.chmod(0o777)
         for name in ("first", "second"):  # the second finds the link as it is started
             body = {
                 "db": "db",
                 "trigger_name": name,
                 "trigger_specification": f"request:{name}",
-                "plugin_filename": "alerts/plant.py",
+                "plugin_filename": "plant.py",
                 "trigger_settings": {"grants": [f"write={granted}"]},
                 "disabled": False,
             }

@@ -52,3 +52,18 @@ def test_a_folder_of_the_server_is_found_behind_its_own_link(tmp_path: Path) -> 
 
     with pytest.raises(InvalidParameter, match="the server keeps its data there"):
         admission(tmp_path).check(Grants(write=(f"{tmp_path}/real/x",)), Limits())
+
+
+@pytest.mark.parametrize("granted", ["alerts", "alone.py"])
+def test_no_plugin_may_write_where_plugins_lie(tmp_path: Path, granted: str) -> None:
+    plugins = tmp_path / "plugins"
+    (plugins / "alerts" / "deep").mkdir(parents=True)
+    (plugins / "alerts" / "deep" / "mail.py").write_text("")
+    (plugins / "alone.py").write_text("")
+    (plugins / "queue").mkdir()
+    (plugins / "queue" / "1.json").write_text("{}")
+    rules = admission(tmp_path)
+
+    with pytest.raises(InvalidParameter, match="plugins lie in it"):
+        rules.check(Grants(write=(str(plugins / granted),)), Limits())
+    rules.check(Grants(read=(str(plugins / granted),), write=(str(plugins / "queue"),)), Limits())
