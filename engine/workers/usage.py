@@ -5,7 +5,8 @@
     processes   the kernel starts no more                 looked at every 250 ms
     disk        looked at every second, less often when counting takes long or the worker rests
 
-Where the kernel does not hold a limit, a worker may be over it until the next look.
+Where the kernel does not hold a limit, a worker may be over it until the next look. A worker whose
+group has used no CPU since the last look is passed by, for 15 s at most.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = ["UsageWatch"]
 
 _INTERVAL_S = 1.0
 _SHORT_INTERVAL_S = 0.25
+_RESTING_INTERVAL_S = 15.0
 _NOTHING = GroupUsage(None, None, None, None)
 
 
@@ -35,6 +37,8 @@ class _Seen:
     peak_bytes: int = 0
     open_files: int | None = None
     next_full_s: float = 0.0
+    cpu_s: float | None = None
+    rests_until_s: float = 0.0
     row: WorkerRow | None = None
 
 
@@ -81,7 +85,7 @@ class UsageWatch(Service):
             overrun = self._look_at(each, self._seen[each])
             if overrun is not None and self._is_enforcing:
                 self._roster.kill(each, overrun)
-        return any(each.process.group is None for each in watched)
+        return self._is_enforcing and any(each.process.group is None for each in watched)
 
     def rows(self) -> list[WorkerRow]:
         """Return what is known of each running worker."""
@@ -98,9 +102,11 @@ class UsageWatch(Service):
         if group is not None and not is_full:
             return None
         # With a group only what it counts itself is exact; who is in it is asked for the rest.
+        used = _NOTHING if group is None else group.usage()
+        if used.cpu_s is not None and _rests(seen, used.cpu_s, now_s):
+            return None
         pids = descent(pid) if group is None else group.pids()
         footprint = measure(pids, has_files=is_full)
-        used = _NOTHING if group is None else group.usage()
         held = None
         if is_full:
             seen.next_full_s = now_s + _INTERVAL_S * 0.9  # the wait before it counts as a second
@@ -119,6 +125,14 @@ class UsageWatch(Service):
         if held is None or folder is None or limit_bytes is None:
             return None
         return self._disk.overrun(folder, held, limit_bytes)
+
+
+def _rests(seen: _Seen, cpu_s: float, now_s: float) -> bool:
+    """Tell who has done nothing since the last look: it has taken nothing either."""
+    if cpu_s == seen.cpu_s and now_s < seen.rests_until_s:
+        return True
+    seen.cpu_s, seen.rests_until_s = cpu_s, now_s + _RESTING_INTERVAL_S
+    return False
 
 
 def _left_over(group: Group) -> str | None:

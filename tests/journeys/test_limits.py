@@ -226,7 +226,10 @@ def test_one_file_is_no_larger_than_the_folder_may_be(server: Server) -> None:
 
     answer = ask(server, "file", "cache", 8)
 
-    assert (answer.status, "File too large" in answer.text) == (500, True)
+    # With what the folder itself takes, such a file may already be too much for it.
+    assert "File too large" in answer.text or "killed: disk 2 MiB" in answer.text
+    [file] = server.data.rglob("private/*/large")
+    assert file.stat().st_size == 2 * MIB
 
 
 def test_threads_beyond_the_limit_are_not_started(server: Server) -> None:

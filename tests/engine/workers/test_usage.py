@@ -175,8 +175,9 @@ def test_watch_that_does_not_enforce_only_measures(start: Start, roster: Roster)
     process = start(HOLD, Limits(memory_bytes=MIB))
     process.hear()
 
-    watch.look()
+    is_tight = watch.look()
 
+    assert not is_tight
     assert process.over is None
     assert process.child.poll() is None
 
@@ -223,6 +224,31 @@ def test_group_tells_its_own_peak(start: Start, watch: UsageWatch, group: Group)
     assert row.limited_by == "cgroup"
     assert row.peak_memory_bytes is None or row.peak_memory_bytes >= 24 * MIB
     assert process.over is None
+
+
+def test_worker_that_has_done_nothing_is_not_measured_anew_and_one_that_works_is(
+    start: Start, watch: UsageWatch, group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.workers.usage._INTERVAL_S", 0.0)
+    process = start(
+        "while True: print('up', flush=True); sys.stdin.readline()", group.limits, group=group
+    )
+    process.hear()
+    rows = []
+    for _ in range(20):  # until it has come to rest
+        watch.look()
+        rows += watch.rows()
+        if len(rows) > 1 and rows[-1] is rows[-2]:
+            break
+    assert rows[-1] is rows[-2]
+    assert process.child.stdin is not None
+    process.child.stdin.write(b"\n")
+    process.child.stdin.flush()
+    process.hear()
+
+    watch.look()
+
+    assert watch.rows()[0] is not rows[-1]
 
 
 def test_meter_of_a_group_counts_children_and_outlives_it(start: Start, group: Group) -> None:
