@@ -37,8 +37,8 @@ _MIB = 1024 * 1024
 _LEAST_MEMORY_BYTES = 64 * _MIB
 _LEAST_DISK_BYTES = _MIB
 _MOST_BYTES = 64 * 1024 * 1024 * _MIB
-# The kernel shares out no less than 1 ms in 100.
-_LEAST_CPU = 0.01
+# With less, a worker takes longer to start than it is waited for.
+_LEAST_CPU = 0.05
 _MOST_CPU = 1024.0
 # An interpreter with the two threads of its messages.
 _LEAST_PROCESSES = 3
@@ -58,7 +58,7 @@ class Limits:
 
     Args:
         memory_bytes: of all its processes together; at least 64 MiB.
-        cpu: cores, 0.5 being half of one; at least 0.01.
+        cpu: cores, 0.5 being half of one; at least 0.05.
         processes: and threads; at least 3.
         disk_bytes: of its private folder; at least 1 MiB.
         time_s: of one run; from 1 ms to a day.
