@@ -31,6 +31,17 @@ NAMESPACES = Layers(bwrap=BWRAP)
 # The oldest there is; with bubblewrap alone the lines show what namespaces do by themselves.
 LANDLOCK = Layers(landlock_abi=1)
 
+# What lines may begin with: `fails` returns why the system refuses something, or `done`.
+TRY = """
+import json, os
+def fails(act):
+    try:
+        act()
+    except OSError as error:
+        return error.strerror
+    return "done"
+"""
+
 _BOOTSTRAP = """\
 import json, os, sys
 with os.fdopen(int(sys.argv[-1]), closefd=True) as file:
