@@ -107,6 +107,8 @@ class UsageWatch(Service):
             return None
         pids = descent(pid) if group is None else group.pids()
         footprint = measure(pids, has_files=is_full)
+        if group is not None:
+            used = group.usage()  # anew: the peak of a row is not to be older than its memory
         held = None
         if is_full:
             seen.next_full_s = now_s + _INTERVAL_S * 0.9  # the wait before it counts as a second
