@@ -1,10 +1,10 @@
-"""Who was started by whom, as `/proc` tells it. Any thread may call."""
+"""Processes as `/proc` tells of them: who was started by whom. Any thread may call."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["children"]
+__all__ = ["children", "read_status"]
 
 _READ_BYTES = 65536
 
@@ -15,11 +15,12 @@ def children(pid: int) -> list[int]:
         threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208  of names
     except OSError:
         return []
-    content = b" ".join(_read(f"/proc/{pid}/task/{each}/children") for each in threads)
+    content = b" ".join(read_status(f"/proc/{pid}/task/{each}/children") for each in threads)
     return [int(word) for word in content.split()]
 
 
-def _read(path: str) -> bytes:
+def read_status(path: str) -> bytes:
+    """Return the content of a small file of `/proc`; empty when its process has ended."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -11,13 +11,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.sandbox.descent import children
+from engine.sandbox.descent import children, read_status
 
 __all__ = ["Footprint", "descent", "measure", "program_pid"]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_READ_BYTES = 65536
 _MAX_PROCESSES = 4096
 _MAX_WRAPPERS = 3
 # Fields of /proc/<pid>/stat behind the name.
@@ -78,7 +77,7 @@ def program_pid(pid: int) -> int:
     Only before that program runs foreign code can its name be trusted.
     """
     for _ in range(_MAX_WRAPPERS):
-        below = children(pid) if _read(f"/proc/{pid}/comm") == b"bwrap\n" else []
+        below = children(pid) if read_status(f"/proc/{pid}/comm") == b"bwrap\n" else []
         if len(below) != 1:
             break
         (pid,) = below
@@ -87,7 +86,7 @@ def program_pid(pid: int) -> int:
 
 def _fields(pid: int) -> list[bytes]:
     # The name may hold anything, spaces and parentheses included.
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return read_status(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
 def _open_files(pids: Iterable[int]) -> int | None:
@@ -95,16 +94,3 @@ def _open_files(pids: Iterable[int]) -> int | None:
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)  # noqa: PTH208  of names
     except OSError:
         return None
-
-
-def _read(path: str) -> bytes:
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(file, _READ_BYTES)
-    except OSError:  # it has ended meanwhile
-        return b""
-    finally:
-        os.close(file)
