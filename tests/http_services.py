@@ -20,6 +20,7 @@ from engine.catalog.confining import confine_trigger
 from engine.catalog.objects import LocalObjects
 from engine.catalog.store import CatalogStore
 from engine.clock import ManualClock
+from engine.environments.installation import Wanted
 from engine.errors import (
     DatabaseNotFound,
     DeadLetterNotOpen,
@@ -37,7 +38,6 @@ from engine.model.entry import Entry
 from engine.model.event import PluginResponse, RequestEvent
 from engine.model.grants import Grants
 from engine.model.limits import Limits
-from engine.plugins.installation import Wanted
 from engine.plugins.upload import UploadedFile
 
 NOW_NS = 1_700_000_000 * 10**9  # 2023-11-14T22:13:20Z

@@ -18,6 +18,7 @@ from engine.catalog.commands import disable_trigger
 from engine.catalog.state import Catalog
 from engine.clock import SystemClock
 from engine.config import Config
+from engine.environments.installer import Installer
 from engine.errors import UserError
 from engine.ingest.backlog import Backlog
 from engine.ingest.history import RunHistory
@@ -28,7 +29,6 @@ from engine.model.entry import CheckpointEntry, Run, RunEntry, Ticks
 from engine.model.lag import Lag
 from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger
 from engine.plugins.fetch import Repository
-from engine.plugins.installer import Installer
 from engine.plugins.source import PluginFolder
 from engine.plugins.upload import Uploads
 from engine.query.history_tables import DEAD_LETTER_COLUMNS, RUN_COLUMNS, stored_columns

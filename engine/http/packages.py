@@ -8,12 +8,12 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from engine.environments.installation import Wanted
 from engine.errors import InvalidParameter
 from engine.http.bodies import read_body
 from engine.http.endpoint import result_of
 from engine.http.fields import JsonFields, require_json
 from engine.http.services import HttpServices
-from engine.plugins.installation import Wanted
 
 __all__ = ["PackageEndpoints"]
 

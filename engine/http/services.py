@@ -17,6 +17,7 @@ from engine.catalog.change import Decide
 from engine.catalog.commands import HardDelete, NewTrigger
 from engine.catalog.state import Catalog
 from engine.clock import Clock, SystemClock
+from engine.environments.installation import Wanted
 from engine.http.auth import Authorizer, OpenAccess
 from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
@@ -26,7 +27,6 @@ from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.event import PluginResponse, RequestEvent
 from engine.model.grants import Grants
 from engine.model.limits import Limits
-from engine.plugins.installation import Wanted
 from engine.plugins.upload import UploadedFile
 
 __all__ = [

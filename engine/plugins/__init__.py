@@ -1,1 +1,1 @@
-"""Plugin files, the environment they run in, and the runtime folder that carries our code."""
+"""Plugin files: where they come from, what lies beside them, and how they arrive."""

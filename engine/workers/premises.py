@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.plugins.environments import BrokenEnvironment, Environment, open_environment
-from engine.plugins.runtime import runtime_folder
+from engine.environments.environment import BrokenEnvironment, Environment, open_environment
+from engine.environments.runtime import runtime_folder
 from engine.sandbox import tree
 from engine.workers.conversation import RunLimits
 from engine.workers.disk import Disk

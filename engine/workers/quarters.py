@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from engine.config import SandboxConfig
+from engine.environments.environment import Environment
 from engine.model.grants import Grants
 from engine.model.limits import Limits
 from engine.model.trigger import Trigger
 from engine.plugins.beside import View, seen_by, seen_in
-from engine.plugins.environments import Environment
 from engine.sandbox.egress import OwnAddress
 from engine.sandbox.policy import Policy, ViewEntry, temporary_seen
 from engine.sandbox.sandbox import Sandbox

@@ -14,12 +14,12 @@ import zmq
 
 from engine.cache import GlobalCache
 from engine.clock import SystemClock
+from engine.environments.environment import Environment
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run
 from engine.model.event import Crashed, Outcome, ProtocolBroken, Succeeded, TimedOut
 from engine.model.limits import Limits
 from engine.model.trigger import RequestSpec, Trigger, TriggerSettings
-from engine.plugins.environments import Environment
 from engine.workers.answers import AnswerSink
 from engine.workers.callbacks import Callbacks, RunContext
 from engine.workers.conversation import GreetingFailed, RunLimits

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.plugins.installation import PackagesUnavailable, Wanted
+from engine.environments.installation import PackagesUnavailable, Wanted
 from tests.http_services import EdgeParts
 
 

@@ -3,10 +3,10 @@
 import httpx
 import pytest
 
-from engine.plugins.environments import BrokenEnvironment
-from engine.plugins.installation import InstallFailed, PackagesUnavailable, Wanted
-from engine.plugins.installer import InstallDisabled
-from engine.plugins.requirements import PackageRefused
+from engine.environments.environment import BrokenEnvironment
+from engine.environments.installation import InstallFailed, PackagesUnavailable, Wanted
+from engine.environments.installer import InstallDisabled
+from engine.environments.requirements import PackageRefused
 from tests.http_services import EdgeParts
 
 PACKAGES = "/api/v3/configure/plugin_environment/install_packages"

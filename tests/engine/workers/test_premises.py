@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from engine.plugins.environments import BrokenEnvironment
+from engine.environments.environment import BrokenEnvironment
 from engine.workers.conversation import RunLimits
 from engine.workers.premises import SOCKETS_MODE, Premises
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import uv
 
-from engine.plugins.environments import READABLE, BrokenEnvironment, Environment
+from engine.environments.environment import READABLE, BrokenEnvironment, Environment
 
 __all__ = ["runtime_folder"]
 

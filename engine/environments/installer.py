@@ -21,9 +21,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from engine.errors import Busy, Stopping, UserError
-from engine.plugins.environments import READABLE, Environment
-from engine.plugins.installation import (
+from engine.environments.environment import READABLE, Environment
+from engine.environments.installation import (
     InstallFailed,
     Wanted,
     failure_of,
@@ -33,7 +32,8 @@ from engine.plugins.installation import (
     masked,
     read_requirements,
 )
-from engine.plugins.requirements import check_packages, check_requirements
+from engine.environments.requirements import check_packages, check_requirements
+from engine.errors import Busy, Stopping, UserError
 
 __all__ = ["InstallDisabled", "Installer"]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.environments.environment import Environment, open_environment
+from engine.environments.installation import InstallFailed, PackagesUnavailable, Wanted
+from engine.environments.installer import InstallDisabled, Installer
+from engine.environments.requirements import PackageRefused
 from engine.errors import Busy, Stopping
-from engine.plugins.environments import Environment, open_environment
-from engine.plugins.installation import InstallFailed, PackagesUnavailable, Wanted
-from engine.plugins.installer import InstallDisabled, Installer
-from engine.plugins.requirements import PackageRefused
 from tests.serving import eventually
 
 

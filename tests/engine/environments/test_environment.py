@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from engine.plugins.environments import open_environment
+from engine.environments.environment import open_environment
 
 
 def test_where_its_python_is_installed_is_known(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import uv
 
+from engine.environments.environment import Environment
+from engine.environments.requirements import PackageRefused
 from engine.errors import EngineFault, UserError
-from engine.plugins.environments import Environment
-from engine.plugins.requirements import PackageRefused
 
 __all__ = [
     "InstallFailed",

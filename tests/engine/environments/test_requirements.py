@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.plugins.requirements import PackageRefused, check_packages, check_requirements
+from engine.environments.requirements import PackageRefused, check_packages, check_requirements
 
 
 @pytest.mark.parametrize(
