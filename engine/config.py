@@ -21,11 +21,13 @@ from engine.settings import NOT_NEGATIVE, PORT, POSITIVE, check_choice, read_sec
 __all__ = [
     "Config",
     "HttpConfig",
+    "PackagesConfig",
     "QueryConfig",
     "SandboxConfig",
     "StorageConfig",
     "WalConfig",
     "WorkersConfig",
+    "check_host_and_port",
 ]
 
 _KIB = 1024
@@ -122,10 +124,33 @@ class WorkersConfig:
     async_lanes: int = field(default=4, metadata=POSITIVE)
     # Kinds of triggers that may be created.
     allowed_kinds: tuple[str, ...] = _KINDS
-    # Of one installation of packages; the large ones bring hundreds of megabytes.
-    install_timeout_s: float = field(default=600.0, metadata=POSITIVE)
     # Requests that wait for one trigger; beyond it clients are told to come back.
     request_queue: int = field(default=64, metadata=POSITIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class PackagesConfig:
+    """Packages of plugins, and the environments that they are installed in."""
+
+    # What installs them; `discover` is uv, which comes with the server.
+    manager: str = "discover"
+    # The environment that triggers without one of their own share; `.venv` in the plugin folder
+    # if empty.
+    environment_dir: str = ""
+    # Of wheels, instead of the package index; empty for the index.
+    wheel_dir: str = ""
+    # Of what was fetched; `package-cache` in the data folder if empty.
+    cache_dir: str = ""
+    # Whether packages without a wheel are taken: their code runs to build them.
+    build_from_source: bool = False
+    # In which Pythons are looked for, beside the places where they usually are.
+    python_dirs: tuple[str, ...] = ()
+    # As `host:port`, that may be fetched from beside the index itself.
+    hosts: tuple[str, ...] = ()
+    # Of one step of an installation; the large packages bring hundreds of megabytes.
+    install_timeout_s: float = field(default=600.0, metadata=POSITIVE)
+    # After which an environment that nothing uses is removed; a rollback may want it before.
+    unused_days: float = field(default=7.0, metadata=NOT_NEGATIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +213,7 @@ class Config:
     workers: WorkersConfig = field(default_factory=WorkersConfig)
     # Where plugins named `gh:` come from; as InfluxDB 3 Core.
     plugin_repo: str = "https://raw.githubusercontent.com/influxdata/influxdb3_plugins/main/"
-    # What installs packages; `discover` is uv, which comes with the server.
-    package_manager: str = "discover"
-    # The plugins' Python environment; `.venv` in the plugin folder if empty.
-    environment_dir: str = ""
+    packages: PackagesConfig = field(default_factory=PackagesConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
     @classmethod
@@ -210,10 +232,26 @@ class Config:
                 f"plugin_repo: {config.plugin_repo!r} is not a URL of http or https"
             )
         _check_sandbox(config.sandbox)
-        check_choice("package_manager", config.package_manager, _PACKAGE_MANAGERS)
+        check_choice("packages.manager", config.packages.manager, _PACKAGE_MANAGERS)
+        for text in config.packages.hosts:
+            check_host_and_port("packages.hosts", text)
         for name in config.workers.allowed_kinds:
             check_choice("workers.allowed_kinds", name, _KINDS)
         return config
+
+
+def check_host_and_port(path: str, text: str) -> None:
+    """Check that a setting is a host and a port, as `pypi.org:443` or `[::1]:8080`.
+
+    Raises:
+        InvalidConfig: it is not.
+    """
+    try:
+        (host,) = parse_grants([f"net={text}"]).hosts
+    except (InvalidParameter, ValueError) as error:
+        raise InvalidConfig(f"{path}: {text!r} is not HOST:PORT") from error
+    if host.port is None:
+        raise InvalidConfig(f"{path}: {text!r} is not HOST:PORT")
 
 
 def _is_web_url(text: str) -> bool:

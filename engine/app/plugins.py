@@ -147,8 +147,8 @@ class PluginServices:
         )
         self.packages = Installer(
             lambda: premises.environment()[0],
-            config.package_manager,
-            config.workers.install_timeout_s,
+            config.packages.manager,
+            config.packages.install_timeout_s,
             note_change=premises.note_packages_changed,
             on_changed=self.registry.renew,
         )
@@ -265,7 +265,7 @@ def _premises(config: Config, quarters: Quarters, closing: ExitStack) -> Premise
     premises = Premises(
         context,
         plugin_dir=plugin_dir,
-        environment_dir=Path(config.environment_dir or plugin_dir / ".venv").absolute(),
+        environment_dir=Path(config.packages.environment_dir or plugin_dir / ".venv").absolute(),
         runtime_dir=Path(config.data_dir).absolute() / "runtime",
         limits=RunLimits(
             start_s=config.workers.start_timeout_s,

@@ -113,7 +113,7 @@ def _site(config: Config, clock: SystemClock, state: DurableState) -> Site:
         node_id=config.node_id,
         root=state.root,
         plugin_dir=plugin_dir,
-        environment_dir=Path(config.environment_dir or plugin_dir / ".venv").absolute(),
+        environment_dir=Path(config.packages.environment_dir or plugin_dir / ".venv").absolute(),
         catalog=lambda: state.catalog.catalog,
         log=state.log,
         hold=state.quiet.hold,

@@ -19,6 +19,7 @@ __all__ = [
     "limits",
     "node_id",
     "object_store",
+    "package_hosts",
     "package_manager",
     "sandbox",
     "size",
@@ -52,6 +53,24 @@ def package_manager(text: str) -> str:
         reason = f"possible values: {', '.join(_PACKAGE_MANAGERS)}"
         raise BadValue(text, "--package-manager <MANAGER>", reason)
     return text
+
+
+def package_hosts(texts: list[str]) -> list[str]:
+    """Take hosts with their ports, which are 443 unless they say."""
+    return [_host_and_port(text) for text in texts]
+
+
+def _host_and_port(text: str) -> str:
+    from engine.config import check_host_and_port
+    from engine.errors import InvalidConfig
+
+    written = text if re.search(r":[0-9]+$", text) else f"{text}:443"
+    try:
+        check_host_and_port("--package-host", written)
+    except InvalidConfig as error:
+        reason = "expected a host as pypi.org or [::1]:8080"
+        raise BadValue(text, "--package-host <HOST[:PORT]>", reason) from error
+    return written
 
 
 def sandbox(text: str) -> str:

@@ -12,6 +12,17 @@ import typer
 
 from engine.cli import checks
 from engine.cli.address import is_loopback, parse_bind
+from engine.cli.package_options import (
+    BuildFromSource,
+    EnvironmentRetention,
+    PackageCacheDir,
+    PackageHost,
+    PackageManager,
+    PythonDir,
+    VirtualEnvLocation,
+    WheelDir,
+    package_settings,
+)
 from engine.cli.sandbox_options import (
     AllowGrant,
     BubblewrapPath,
@@ -80,22 +91,14 @@ def serve(
             help="Where plugins named gh:<path> come from; InfluxData's repository if absent.",
         ),
     ] = None,
-    virtual_env_location: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="The plugins' Python environment; <plugin-dir>/.venv if absent.",
-        ),
-    ] = None,
-    package_manager: Annotated[
-        str,
-        typer.Option(
-            envvar="INFLUXDB3_PACKAGE_MANAGER",
-            metavar="MANAGER",
-            callback=checks.package_manager,
-            help="What installs packages: discover, uv, pip, or disabled.",
-        ),
-    ] = "discover",
+    virtual_env_location: VirtualEnvLocation = None,
+    package_manager: PackageManager = "discover",
+    wheel_dir: WheelDir = None,
+    package_cache_dir: PackageCacheDir = None,
+    build_from_source: BuildFromSource = False,
+    python_dir: PythonDir = [],  # noqa: B006  Typer makes a new list for each call
+    package_host: PackageHost = [],  # noqa: B006
+    environment_retention: EnvironmentRetention = None,
     http_bind: Annotated[
         str,
         typer.Option(
@@ -138,7 +141,7 @@ def serve(
         ),
     ] = False,
     sandbox: Sandbox = "required",
-    default_grant: DefaultGrant = [],  # noqa: B006  Typer makes a new list for each call
+    default_grant: DefaultGrant = [],  # noqa: B006
     default_limit: DefaultLimit = [],  # noqa: B006
     max_limit: MaxLimit = [],  # noqa: B006
     allow_grant: AllowGrant = [],  # noqa: B006
@@ -218,7 +221,16 @@ def serve(
             "max_causes": max_causes,
             **_own_kinds(restrict_plugin_triggers_to),
         },
-        "package_manager": package_manager,
+        "packages": package_settings(
+            package_manager,
+            environment_dir=virtual_env_location,
+            wheel_dir=wheel_dir,
+            cache_dir=package_cache_dir,
+            build_from_source=build_from_source,
+            python_dirs=python_dir,
+            hosts=package_host,
+            retention=environment_retention,
+        ),
         "sandbox": sandbox_settings(
             sandbox,
             bwrap=bwrap,
@@ -228,8 +240,6 @@ def serve(
             allowed_grants=allow_grant,
         ),
     }
-    if virtual_env_location is not None:
-        settings["environment_dir"] = str(virtual_env_location.expanduser().absolute())
     if plugin_repo is not None:
         settings["plugin_repo"] = plugin_repo
     _warn_when_open(host)

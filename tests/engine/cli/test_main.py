@@ -77,6 +77,11 @@ def test_version_is_told(bulkhead: Callable, flag: str) -> None:
             "invalid value 'conda' for '--package-manager <MANAGER>': possible values: discover, ",
         ),
         (
+            ["serve", "--package-host", "a/b"],
+            "invalid value 'a/b' for '--package-host <HOST[:PORT]",
+        ),
+        (["serve", "--environment-retention", "x"], "invalid value 'x' for '--environment-retent"),
+        (
             ["serve", "--restrict-plugin-triggers-to", "wal,cron"],
             "invalid value 'cron' for '--restrict-plugin-triggers-to <KINDS>'",
         ),
