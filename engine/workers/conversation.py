@@ -8,6 +8,7 @@ never an exception to the supervisor.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,7 +20,7 @@ from engine.errors import ProtocolFault
 from engine.faultpoint import reach
 from engine.model.event import Crashed, Failed, Outcome, OverLimit, ProtocolBroken, TimedOut
 from engine.workers.callbacks import Callbacks, Reply, RunContext
-from engine.workers.lane import Lane, NotTaken, Wake
+from engine.workers.lane import Lane, NotTaken, StopAsked, Wake
 from engine.workers.nudge import Nudge
 from engine.workers.output import RunOutput
 from engine.workers.process import WorkerProcess
@@ -61,10 +62,6 @@ class GreetingFailed(Exception):
     """The worker did not come to rest; the text says why."""
 
 
-class StopAsked(Exception):
-    """The supervisor is to stop, and the run in hand did not finish within the grace."""
-
-
 class _Ended(Exception):
     """The process has ended."""
 
@@ -99,7 +96,7 @@ class Conversation:
         self._is_up = False
         self._is_cancelled = False
         self._output: RunOutput | None = None
-        lane.attach(process, nudge)
+        lane.attach(process, nudge, is_stopping)
 
     def greet(self, token: bytes, now_ns: int | None) -> None:
         """Bring a fresh worker to rest and give it back what of its cache lives at a time, if any.
@@ -127,7 +124,12 @@ class Conversation:
             raise GreetingFailed(str(error)) from error
 
     def load(self, source: wire.Load) -> None:
-        """Tell the worker which plugin to run from now on."""
+        """Tell the worker which plugin to run from now on.
+
+        Raises:
+            NotTaken: it does not take it, most likely because it has just died.
+            StopAsked: the owner wants the thread back.
+        """
         self._lane.send(source)
 
     def run(
@@ -191,15 +193,13 @@ class Conversation:
     def dismiss(self, within_s: float) -> None:
         """Let the worker end by itself and take what it still says, above all about its cache."""
         deadline_s = time.monotonic() + within_s
-        try:
+        with contextlib.suppress(ProtocolFault, StopAsked):  # it is killed in any case
             self._lane.send(wire.Stop())
             while (woken := self._lane.wait(deadline_s)) not in {Wake.ENDED, Wake.LATE}:
                 if woken is Wake.MESSAGE:
                     self._side_note(self._lane.receive())
                 else:
                     self._nudge.clear()
-        except ProtocolFault:
-            return  # it is killed in any case
 
     def _serve(self, context: RunContext, deadline_s: float) -> Outcome:
         output = self._output = RunOutput(context.answer, self._nudge.signal)

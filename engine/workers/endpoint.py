@@ -10,7 +10,8 @@ away then, and the name of the socket is removed, so that nobody else can come. 
 Hello yet has a few KiB to do it in, and costs the owner nothing.
 
 At most `_PARTS` parts wait to be read, and `_PIECES` pieces of 64 KiB to be sent: beyond that, the
-peer's own writes wait, and `send` does, but not long.
+peer's own writes wait, and `send` does, but not long. There is no room either with a peer that has
+died as long as parts of it wait to be read, so the waiting `send` heeds what else is to be seen.
 
 One thread at a time.
 """
@@ -23,6 +24,7 @@ import logging
 import select
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -83,6 +85,8 @@ class Endpoint:
         self._reason = ""
         self._told_s = float("-inf")
         self._patience_s = self._left_s = _TAKEN_WITHIN_S
+        self._heeded: tuple[int, ...] = ()
+        self._why_not: Callable[[], str] = str
         self._is_behind = False
         self.is_closed = False
         self.was_slow = False
@@ -94,6 +98,10 @@ class Endpoint:
     def expect(self, token: bytes) -> None:
         """Tell what the owner has to say in its Hello; before the first `pump`."""
         self._token = token
+
+    def heed(self, descriptors: tuple[int, ...], why_not: Callable[[], str]) -> None:
+        """Have a `send` that waits ask why not to, at once and when a descriptor is readable."""
+        self._heeded, self._why_not = descriptors, why_not
 
     def pump(self) -> bool:
         """Take what has come, up to a message of the owner; return whether one waits.
@@ -251,9 +259,12 @@ class Endpoint:
         """Send the identity as soon as the owner has taken some of what waits for it."""
         self.was_slow = True
         poll = select.poll()
-        poll.register(self.fileno(), select.POLLIN)
+        for descriptor in (self.fileno(), *self._heeded):
+            poll.register(descriptor, select.POLLIN)
         began_s = time.monotonic()
         while (left_s := began_s + self._left_s - time.monotonic()) > 0:
+            if why_not := self._why_not():
+                raise NotTaken(why_not)
             self._socket.getsockopt(_EVENTS)  # notices that there is room
             try:
                 self._socket.send(identity, _IDENTITY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
@@ -27,7 +28,7 @@ from worker.wire import (
 )
 from worker.wire.messages import Hello
 
-__all__ = ["Context", "Lane", "NotTaken", "Wake"]
+__all__ = ["Context", "Lane", "NotTaken", "StopAsked", "Wake"]
 
 _EXIT_AFTER_DISCONNECT_S = 2.0
 _LAST_MESSAGES_S = 0.5
@@ -47,10 +48,15 @@ class Wake(Enum):
     LATE = "late"
 
 
+class StopAsked(Exception):
+    """The supervisor is to stop, and the run in hand did not finish within the grace."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Attached:
     process: WorkerProcess
     nudge: Nudge
+    is_stopping: Callable[[], bool]
 
 
 class Lane:
@@ -67,9 +73,10 @@ class Lane:
         self._messages = 0
         self._poll = select.poll()
 
-    def attach(self, process: WorkerProcess, nudge: Nudge) -> None:
-        """Watch the process that will speak on this lane."""
-        self._attached = _Attached(process, nudge)
+    def attach(self, process: WorkerProcess, nudge: Nudge, is_stopping: Callable[[], bool]) -> None:
+        """Watch the process that will speak on this lane, and whether the owner is to stop."""
+        self._attached = _Attached(process, nudge, is_stopping)
+        self._endpoint.heed((process.pidfd, nudge.fileno()), self._why_not_wait)
         for watched in (self._endpoint.fileno(), process.pidfd, process.output, nudge.fileno()):
             self._poll.register(watched, select.POLLIN)
 
@@ -124,11 +131,14 @@ class Lane:
 
         Raises:
             NotTaken: the worker's side of the connection does not take it.
+            StopAsked: it does not take it at once, and the owner is to stop.
             ProtocolFault: it may not be sent now.
         """
         try:
             self._session.sent(message)
             self._endpoint.send(encode(message))
+            if self._endpoint.was_slow:
+                self._attached.nudge.signal()  # again: what it was for has not been looked at
         except NotTaken as error:
             raise NotTaken(f"cannot send {type(message).__name__}: {error}") from error
         except LocalWireError as error:
@@ -163,6 +173,14 @@ class Lane:
     def close(self) -> None:
         """Close the socket."""
         self._endpoint.close()
+
+    def _why_not_wait(self) -> str:
+        """Say why a message need not wait any longer for the worker to take it."""
+        process, nudge = self._attached.process, self._attached.nudge
+        nudge.clear()
+        if self._attached.is_stopping():
+            raise StopAsked
+        return "its process has ended" if process.has_ended(0) else ""
 
     def _look_around(self, deadline_s: float | None) -> Wake:
         """Notice what else there is although a message waits."""

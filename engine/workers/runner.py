@@ -26,6 +26,7 @@ from engine.workers.conversation import GreetingFailed, StopAsked
 from engine.workers.crew import Crew
 from engine.workers.generation import LaneEnd, Worker
 from engine.workers.inbox import Inbox, PendingRequest, Redriven, Work
+from engine.workers.lane import NotTaken
 from engine.workers.lifecycle import step
 from engine.workers.redrives import policy_for
 from engine.workers.runs import error_of, event_range
@@ -34,6 +35,7 @@ from engine.workers.triggerlog import TriggerLog
 __all__ = ["Runner"]
 
 _FAREWELL_S = 2.0
+_DYING_S = 1.0  # between the loss of the connection and the end of the process
 
 
 class Runner:
@@ -211,6 +213,9 @@ class Runner:
             outcome = self._converse(worker, source, work, identity)
         except StopAsked:
             return moves.Unwanted()
+        except NotTaken as error:  # of what comes before the event, which is not to blame
+            ending = worker.conversation.rest(time.monotonic() + _DYING_S)
+            return self._lost(worker, ending or str(error))
         except EngineError as error:
             outcome = Crashed(str(error), worker.process.last_words())
         if isinstance(outcome, Crashed) and worker.generation.was_stopped:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,16 +22,20 @@ from engine.model.entry import Run
 from engine.model.event import Crashed, Outcome, ProtocolBroken, Succeeded, TimedOut
 from engine.model.limits import Limits
 from engine.model.trigger import RequestSpec, Trigger, TriggerSettings
+from engine.plugins.source import Source
 from engine.workers.answers import AnswerSink
 from engine.workers.callbacks import Callbacks, RunContext
-from engine.workers.conversation import GreetingFailed, RunLimits
+from engine.workers.conversation import GreetingFailed, RunLimits, StopAsked
 from engine.workers.generation import LaneEnd, Worker
+from engine.workers.lane import NotTaken
 from engine.workers.nudge import Nudge
 from engine.workers.premises import Premises
 from engine.workers.spawn import Spawner
+from tests.serving import eventually
 from worker.wire.messages import RequestRun
 
 Start = Callable[..., Worker]
+SOURCE = Source("x.py", "", None, "1")
 
 # A worker that speaks the protocol until its behaviour says otherwise.
 MAIN = """\
@@ -124,7 +130,7 @@ class Liar:
     runtime: Path
     environment: Environment
 
-    def start(self, behaviour: str, template: str) -> Worker:
+    def start(self, behaviour: str, template: str, stop: threading.Event) -> Worker:
         main = self.folder / "__main__.py"
         main.write_text(template.format(runtime=str(self.runtime), behaviour=behaviour))
         premises = _LyingPremises(self.premises, self.environment, self.folder)
@@ -132,7 +138,7 @@ class Liar:
         trigger = Trigger(1, 1, "liar", "x.py", RequestSpec("x"), settings, None, False, 1)
         callbacks = Callbacks(None, None, GlobalCache(SystemClock()))
         spawner = Spawner(premises, callbacks, trigger, "db")
-        [worker] = spawner.spawn([LaneEnd(Nudge(), lambda *_: None, threading.Event())])
+        [worker] = spawner.spawn([LaneEnd(Nudge(), lambda *_: None, stop)])
         return worker
 
 
@@ -164,8 +170,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     folder.mkdir()
     started: list[Worker] = []
 
-    def begin(behaviour: str, template: str = MAIN) -> Worker:
-        worker = Liar(folder, premises, runtime, environment).start(behaviour, template)
+    def begin(behaviour: str, template: str = MAIN, stop: threading.Event | None = None) -> Worker:
+        liar = Liar(folder, premises, runtime, environment)
+        worker = liar.start(behaviour, template, stop or threading.Event())
         started.append(worker)
         return worker
 
@@ -292,6 +299,46 @@ def test_a_worker_that_died_before_the_event_reached_it_has_died_and_broken_no_r
     )
 
     assert outcome == Crashed("exited with status 9", "")
+
+
+def test_a_worker_that_has_died_and_was_not_heard_out_is_not_waited_for(start: Start) -> None:
+    worker = start("hello(); socket.recv(); say(m.Ready()); say(m.Log('INFO', 'last words', 1))")
+    worker.conversation._lane._endpoint._patience_s = 50.0  # noqa: SLF001  longer than all else
+    worker.greet(0)
+    os.kill(worker.process.pid, signal.SIGKILL)
+    assert worker.process.has_ended(10.0)
+
+    with pytest.raises(NotTaken, match="cannot send Load: its process has ended"):
+        eventually(lambda: worker.load(SOURCE))  # is taken until the end is noticed
+
+    assert worker.conversation.rest() == "killed by SIGKILL"
+
+
+def test_a_worker_that_takes_nothing_does_not_hold_up_the_stop_of_its_trigger(
+    start: Start,
+) -> None:
+    stop = threading.Event()
+    worker = start(
+        "peer = up(); put = frame(encode(m.CachePutCall('key', bytes(8 << 20), None)))\n"
+        "peer.sendall(put); get = frame(encode(m.CacheGetCall('key')))\n"
+        "while True: peer.sendall(get)",
+        RAW,
+        stop,
+    )
+    endpoint = worker.conversation._lane._endpoint  # noqa: SLF001  tells whether it waits
+    endpoint._patience_s = 50.0  # noqa: SLF001  longer than all else
+
+    def ask_to_stop() -> None:
+        eventually(lambda: endpoint.was_slow)
+        stop.set()
+        worker.conversation._nudge.signal()  # noqa: SLF001  as the supervisor does
+
+    asking = threading.Thread(target=ask_to_stop)
+    asking.start()
+    with pytest.raises(StopAsked):
+        run(worker)
+
+    asking.join()
 
 
 def test_a_flood_of_output_neither_blocks_the_worker_nor_grows_without_bound(
