@@ -1,0 +1,60 @@
+"""Where the environment that triggers share is found: `<plugin-dir>/.venv`.
+
+It is a link to a folder of ours, replaced whole when the packages change; or a folder that belongs
+to the user, which is left where it is and changed in place. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+__all__ = ["SharedPlace"]
+
+
+class SharedPlace:
+    """The name under which users know the shared environment.
+
+    Args:
+        path: of the link or the folder.
+        shelf: the folder of our own environments.
+        is_given: a setting names the folder, so it is the user's.
+    """
+
+    def __init__(self, path: Path, shelf: Path, *, is_given: bool = False) -> None:
+        self.path = path
+        self._shelf = shelf.resolve()
+        self._is_given = is_given
+
+    def is_foreign(self) -> bool:
+        """Whether what lies there is the user's own."""
+        if self._is_given:
+            return True
+        try:
+            target = self.path.readlink()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # a folder, or something worse
+        return Path(os.path.normpath(self.path.parent / target)).parent != self._shelf
+
+    def lead_to(self, folder: Path) -> None:
+        """Have the link lead to one of our environments, from one moment to the next.
+
+        Raises:
+            OSError: it cannot be written, or something else lies there.
+        """
+        target = self._shelf / folder.name
+        with contextlib.suppress(OSError):
+            if self.path.readlink() == target:
+                return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_name(f"{self.path.name}-{secrets.token_hex(8)}")
+        fresh.symlink_to(target)
+        try:
+            fresh.replace(self.path)
+        except OSError:
+            fresh.unlink()
+            raise
