@@ -22,6 +22,7 @@ import psutil
 
 T = TypeVar("T")
 READY = re.compile(r"ready: (http://\S+)")
+ENVIRONMENT = {"INFLUXDB3_DISABLE_DOTENV": "1", "PYTHONFAULTHANDLER": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def eventually(look: Callable[[], T], *, within_s: float = 15.0, every_s: float = 0.02) -> T:
+def eventually(look: Callable[[], T], *, within_s: float = 30.0, every_s: float = 0.02) -> T:
     """Look until what is seen is true, and return it."""
     deadline_s = time.monotonic() + within_s
     while True:
@@ -74,6 +75,7 @@ class Server:
         self.output: list[str] = []
         self.url = ""
         self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
 
     @property
     def pid(self) -> int:
@@ -98,10 +100,12 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env={**os.environ, "INFLUXDB3_DISABLE_DOTENV": "1", **self.environment},
+            env={**os.environ, **ENVIRONMENT, **self.environment},
         )
         is_ready = threading.Event()
-        threading.Thread(target=self._read, args=(self._process, is_ready), daemon=True).start()
+        reading = (self._process, is_ready)
+        self._reader = threading.Thread(target=self._read, args=reading, daemon=True)
+        self._reader.start()
         if not is_ready.wait(60) or not self.url:
             raise AssertionError("no ready line:\n" + "".join(self.output))
         return self
@@ -122,19 +126,29 @@ class Server:
         self._process.kill()
         self._process.wait(10)
 
-    def stop(self, within_s: float = 10.0) -> int:
+    def stop(self, within_s: float = 30.0) -> int:
         """Ask the process to end as Ctrl-C does; return its exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(within_s)
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not ended within {within_s:g} s:\n{self._stacks()}") from None
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
-            try:
-                self.stop()
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise
+            self.stop()
+
+    def _stacks(self) -> str:
+        """End the process; return the stacks of its threads, after the last lines before them."""
+        assert self._process is not None
+        assert self._reader is not None
+        self._process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        self.kill()
+        self._reader.join(5)
+        return "".join(self.output[-200:])
 
     def request(
         self,
