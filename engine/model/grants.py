@@ -49,10 +49,13 @@ class HostGrant:
     Args:
         host: a name in lower case, or a literal address without brackets.
         port: None is any.
+        at_any_address: whether a name is reached wherever it leads. Never so for a plugin: only
+            for hosts that the operator of the server named, whose index may be in its own network.
     """
 
     host: str
     port: int | None
+    at_any_address: bool = False
 
     def covers(self, host: str, port: int) -> bool:
         """Tell whether a connection to a host, written likewise, is granted."""

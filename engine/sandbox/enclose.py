@@ -43,6 +43,8 @@ class Order:
         command: program and arguments; the number of the document's descriptor is added.
         document: makes the launch document, given what it is to say of the confinement.
         own_address: host and port of this server, for plugins that may call it.
+        may_be_less: whether it is started though this machine cannot hold it to the hosts that it
+            was granted: programs of the server's own, never plugins.
     """
 
     policy: Policy
@@ -52,6 +54,7 @@ class Order:
     command: Sequence[str]
     document: Callable[[Mapping[str, object] | None], bytes]
     own_address: OwnAddress = ("127.0.0.1", 0)
+    may_be_less: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ def prepare(policy: Policy, layers: Layers) -> None:
         OSError: it cannot be made, or belongs to somebody else.
     """
     wanted = {entry.relative: entry.host_path for entry in policy.view}
-    wanted[_ENVIRONMENT_LINK] = policy.environment_dir
+    if policy.environment_dir != policy.runtime_dir:  # else it is no plugin, and has none
+        wanted[_ENVIRONMENT_LINK] = policy.environment_dir
     _make(Path(policy.private_dir))
     with opened(policy.private_dir) as folder:
         os.fchmod(folder, stat.S_IRWXU)

@@ -4,7 +4,7 @@
                   whatever else was granted
     ToAddress     a literal address, granted as such; any address may be granted so
     ToName        a granted name; only its public addresses are reached, unless an address of it
-                  is granted literally as well
+                  is granted literally as well, or the operator of the server named the host
 
 Pure; any thread may call.
 """
@@ -85,10 +85,13 @@ def reachable(
         grants: of the trigger.
     """
     why = "no address"
+    is_operators = any(
+        grant.at_any_address and grant.covers(target.name, target.port) for grant in grants.hosts
+    )
     allowed = []
     for address in addresses:
         kind = why_not_public(address) or ("of this machine" if address in own else None)
-        if kind is None or _is_granted(address, target.port, grants):
+        if kind is None or is_operators or _is_granted(address, target.port, grants):
             allowed.append(address)
         else:
             grant = f"net={Target(str(address), target.port)}"

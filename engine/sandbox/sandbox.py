@@ -101,7 +101,8 @@ class Sandbox:
         Raises:
             SandboxUnavailable: also when it was granted a network that would be open to it whole.
         """
-        if self.mode == "required" and order.grants.has_network and self.layers.bwrap is None:
+        is_held = self.layers.bwrap is not None or not order.grants.has_network
+        if self.mode == "required" and not is_held and not order.may_be_less:
             raise SandboxUnavailable(
                 f"trigger {order.label!r} was granted a network, and without bubblewrap this "
                 "machine cannot hold a plugin to the hosts that it was granted, so it is not run: "

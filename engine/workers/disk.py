@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.errors import WorkerOverLimit
-from engine.workers.overruns import disk_overrun, uncounted_overrun
+from engine.sandbox.overruns import disk_overrun, uncounted_overrun
 from engine.workers.removed import removed_bytes
 
 __all__ = ["Disk", "Held"]

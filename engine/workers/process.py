@@ -18,7 +18,7 @@ from collections.abc import Callable
 from engine.errors import PluginError, ProtocolFault
 from engine.sandbox.enclose import Enclosed
 from engine.sandbox.groups import Group
-from engine.workers.overruns import group_overrun
+from engine.sandbox.overruns import group_overrun
 from engine.workers.torrent import Torrent
 
 __all__ = ["SpawnFailed", "WorkerProcess"]

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 
 from engine.query.worker_table import WorkerRow
 from engine.sandbox.groups import SANDBOX_PROCESSES, Group, GroupUsage
+from engine.sandbox.overruns import group_overrun, memory_overrun, processes_overrun
 from engine.service import CrashHandler, Service
 from engine.workers.disk import Disk, Held
 from engine.workers.footprint import Footprint, descent, measure
-from engine.workers.overruns import group_overrun, memory_overrun, processes_overrun
 from engine.workers.roster import Roster, Watched
 
 __all__ = ["UsageWatch"]

@@ -15,9 +15,9 @@ import pytest
 from engine.model.limits import Limits
 from engine.sandbox import tree
 from engine.sandbox.cgroup import Group, find
+from engine.sandbox.overruns import group_overrun
 from engine.workers.disk import Disk
 from engine.workers.meter import Meter
-from engine.workers.overruns import group_overrun
 from engine.workers.roster import Roster, Watched
 from engine.workers.usage import UsageWatch
 

@@ -1,0 +1,181 @@
+"""Installers behind the walls that hold plugins, and what each may see there.
+
+An installer reads what it was given and the system's own files, writes to the folders that it was
+given, and reaches the index alone. To build a package is to run its code, which is held likewise.
+The program that puts the walls up runs with the server's own Python, which is always there.
+
+Of the server's variables it gets those of uv and pip that lead to the index, and where the
+certificates are; nothing in anybody's home is read, so an index and its password are said there.
+Any thread may call; `stop` ends those that run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from engine.environments.hosts import index_hosts
+from engine.environments.installation import InstallFailed, install_variables
+from engine.environments.running import Command, Finished, OnLine, ignore
+from engine.environments.walls import Task, Walls
+from engine.folders import make_folder
+from engine.model.grants import Grants
+from engine.model.limits import Limits
+from engine.sandbox.policy import ETC, SYSTEM, is_in
+from engine.sandbox.sandbox import Sandbox
+from engine.sandbox.tree import give, opened
+from engine.sandbox.uids import closed_folder
+
+__all__ = ["EnclosedRun"]
+
+_LIMITS = Limits(memory_bytes=2 << 30, processes=512)
+# All servers of a machine have this one, so that they can share a cache.
+_USER = "installer"
+_PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from worker.execute import main; main()"
+_LISTABLE = 0o755
+_KEPT = re.compile(r"(UV|PIP)_.+|LANG|LC_ALL")
+_CERTIFICATES = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "PIP_CERT",
+)
+
+
+class EnclosedRun:
+    """Runs installers behind the sandbox of a server; see `Run`.
+
+    Where the sandbox is off they run as any other program; where the machine has little of one,
+    behind that.
+
+    Args:
+        walls: that hold them.
+        hosts: as `HOST` or `HOST:PORT`, which they may reach beside the index.
+        limits: of one of them.
+    """
+
+    def __init__(self, walls: Walls, hosts: Sequence[str] = (), limits: Limits = _LIMITS) -> None:
+        self._walls = walls
+        self._hosts = index_hosts(os.environ, hosts)
+        self._limits = limits
+
+    @classmethod
+    def unconfined(cls, scratch_dir: Path) -> EnclosedRun:
+        """Return one without a wall."""
+        return cls(Walls(Sandbox(), scratch_dir))
+
+    def __call__(self, command: Command, on_line: OnLine = ignore) -> Finished:
+        """Run a program; see `Run`."""
+        try:
+            ending = self._walls.run(self._task(command), on_line)
+        except InstallFailed as error:
+            raise InstallFailed(f"the installer: {error}") from error
+        except OSError as error:
+            raise InstallFailed(f"the installer: {error}") from error
+        if ending.excess is not None:
+            raise InstallFailed(f"the installer {ending.excess}")
+        return Finished(ending.status, ending.output)
+
+    def stop(self) -> None:
+        """End what runs, and refuse the rest; does not wait, may be repeated."""
+        self._walls.stop()
+
+    def _task(self, command: Command) -> Task:
+        worker = _worker_package()
+        interpreter, prefixes = _own_python()
+        writes = _real(command.writes)
+        variables = install_variables()
+        reads: tuple[str, ...] = ()
+        if self._walls.sandbox.is_on:
+            variables, certificates = _variables(variables)
+            reads = _real((*map(Path, certificates), *command.reads, Path(command.argv[0])))
+        self._hand_over(writes)
+        self._check_ways((*reads, *writes))
+        document: dict[str, object] = {"argv": list(command.argv)}
+        if command.cwd is not None:
+            document["cwd"] = os.path.realpath(command.cwd)
+        hosts = self._hosts if command.network else ()
+        return Task(
+            label=_USER,
+            user=_USER,
+            command=(interpreter, "-I", "-S", "-c", _START, str(worker.parent)),
+            document=document,
+            runtime_dir=str(worker),
+            environment_dir=str(worker),
+            prefixes=prefixes,
+            reads=tuple(path for path in reads if path not in writes),
+            writes=writes,
+            variables={**variables, **command.variables},
+            grants=Grants(hosts=hosts, subprocess=True),
+            limits=self._limits,
+            timeout_s=command.timeout_s,
+        )
+
+    def _hand_over(self, writes: Iterable[str]) -> None:
+        """Make the folders that are to be filled, and give them to the installer's user."""
+        uid = self._walls.uid(_USER)
+        for path in writes:
+            if not os.path.isdir(path):  # noqa: PTH112  texts, as policies hold them
+                make_folder(Path(path))
+                Path(path).chmod(_LISTABLE)
+            if uid is None:
+                continue
+            with opened(path) as folder:
+                owner = os.fstat(folder).st_uid
+                if owner not in (uid, os.geteuid()):
+                    raise InstallFailed(
+                        f"{path} belongs to user {owner}, neither to the server's nor to that of "
+                        f"installers ({uid}); give it to the server's (chown -R)"
+                    )
+                give(folder, uid)
+
+    def _check_ways(self, paths: Iterable[str]) -> None:
+        uid = self._walls.uid(_USER)
+        if uid is None or self._walls.sandbox.layers.bwrap is not None:
+            return
+        for path in paths:
+            closed = closed_folder(path, uid)
+            if closed is not None:
+                raise InstallFailed(
+                    f"without bubblewrap, user {uid} of installers cannot reach {path}, because "
+                    f"{closed} is closed to others; install bubblewrap, or allow others to pass "
+                    f"(chmod o+x {closed})"
+                )
+
+
+def _real(paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in paths))
+
+
+def _worker_package() -> Path:
+    found = importlib.util.find_spec("worker")
+    if found is None or found.origin is None:
+        raise InstallFailed("the package 'worker' is not installed beside 'engine'")
+    return Path(found.origin).resolve().parent
+
+
+def _own_python() -> tuple[str, tuple[str, ...]]:
+    """Return the Python of this server outside of any environment, and its folders."""
+    interpreter = os.path.realpath(sys.executable)
+    prefixes = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
+    if not any(is_in(interpreter, prefix) for prefix in prefixes):
+        prefixes.add(str(Path(interpreter).parent.parent))
+    return interpreter, tuple(sorted(prefixes))
+
+
+def _variables(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the variables of a confined installer, and the paths in them that it has to see."""
+    kept = {name: value for name, value in given.items() if _KEPT.fullmatch(name)}
+    shown = []
+    for name in _CERTIFICATES:
+        if name in given and Path(given[name]).exists():
+            kept[name] = os.path.realpath(given[name])
+            if not any(is_in(kept[name], folder) for folder in (*SYSTEM, *ETC)):
+                shown.append(kept[name])
+    return {**kept, "PATH": _PROGRAMS}, shown
