@@ -14,12 +14,14 @@ from engine.catalog.state import Catalog
 from engine.model.file import ParquetFile
 from engine.model.grants import Grants
 from engine.model.limits import Limits
+from engine.model.lock import Asked, Lock, Reason
 from engine.model.schema import Column
 from engine.model.trigger import Trigger
 
 __all__ = [
     "AddColumns",
     "AddFiles",
+    "AddLock",
     "Change",
     "ConfineTrigger",
     "CreateDatabase",
@@ -30,9 +32,12 @@ __all__ = [
     "DisableTrigger",
     "EnableTrigger",
     "FileChange",
+    "PinChange",
+    "PinEnvironment",
     "PurgeDatabase",
     "PurgeTable",
     "ReplaceFiles",
+    "RequireTrigger",
     "SchemaChange",
     "SetPersisted",
     "SetRetention",
@@ -40,6 +45,7 @@ __all__ = [
     "TrashDatabase",
     "TrashTable",
     "TriggerChange",
+    "UnpinEnvironment",
 ]
 
 
@@ -110,10 +116,53 @@ class ConfineTrigger:
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteTrigger:
-    """A trigger is gone; its id stays taken."""
+class RequireTrigger:
+    """A trigger itself asks for other packages, beside what its plugin asks for."""
 
     id: int
+    requirements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTrigger:
+    """A trigger is gone, with its pin; its id stays taken."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddLock:
+    """A list of packages that the pin of the next change names first."""
+
+    lock: Lock
+
+
+@dataclass(frozen=True, slots=True)
+class PinEnvironment:
+    """A trigger, or what all share, runs on a lock from now on.
+
+    What was asked for may alone be new. Locks that no pin remembers any more are gone.
+
+    Args:
+        trigger_id: of the trigger, or `SHARED`.
+        asked: what the lock was made for.
+        lock_id: of a lock that is there.
+        at_ns: when; UTC nanoseconds.
+        reason: why.
+    """
+
+    trigger_id: int
+    asked: Asked
+    lock_id: str
+    at_ns: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class UnpinEnvironment:
+    """A trigger has no environment of its own any more."""
+
+    trigger_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +235,12 @@ class PurgeTable:
 
 
 SchemaChange = CreateDatabase | SetRetention | CreateTable | AddColumns
-TriggerChange = CreateTrigger | EnableTrigger | DisableTrigger | ConfineTrigger | DeleteTrigger
+TriggerChange = (
+    CreateTrigger | EnableTrigger | DisableTrigger | ConfineTrigger | RequireTrigger | DeleteTrigger
+)
+PinChange = AddLock | PinEnvironment | UnpinEnvironment
 FileChange = AddFiles | ReplaceFiles | SetPersisted
 TrashChange = TrashDatabase | TrashTable | PurgeDatabase | PurgeTable
-Change = SchemaChange | TriggerChange | FileChange | TrashChange
+Change = SchemaChange | TriggerChange | PinChange | FileChange | TrashChange
 
 Decide = Callable[[Catalog], Sequence[Change]]

@@ -11,12 +11,13 @@ Pure; may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from engine.catalog.change import (
     AddColumns,
     AddFiles,
+    AddLock,
     Change,
     ConfineTrigger,
     CreateDatabase,
@@ -26,23 +27,21 @@ from engine.catalog.change import (
     DisableTrigger,
     EnableTrigger,
     FileChange,
+    PinEnvironment,
     PurgeDatabase,
     PurgeTable,
     ReplaceFiles,
+    RequireTrigger,
     SchemaChange,
     SetPersisted,
     SetRetention,
     TrashChange,
     TrashDatabase,
     TrashTable,
-    TriggerChange,
+    UnpinEnvironment,
 )
-from engine.catalog.trigger_codec import (
-    decode_confines,
-    decode_trigger,
-    encode_confines,
-    encode_trigger,
-)
+from engine.catalog.pin_codec import decode_pin_change, encode_pin_change
+from engine.catalog.trigger_change_codec import decode_trigger_change, encode_trigger_change
 from engine.model.file import ParquetFile
 from engine.model.schema import Column, ColumnType
 
@@ -55,9 +54,11 @@ def encode_change(change: Change) -> dict[str, object]:
         case CreateDatabase() | SetRetention() | CreateTable() | AddColumns():
             return _encode_schema(change)
         case CreateTrigger() | EnableTrigger() | DisableTrigger():
-            return _encode_trigger(change)
-        case ConfineTrigger() | DeleteTrigger():
-            return _encode_trigger(change)
+            return encode_trigger_change(change)
+        case ConfineTrigger() | RequireTrigger() | DeleteTrigger():
+            return encode_trigger_change(change)
+        case AddLock() | PinEnvironment() | UnpinEnvironment():
+            return encode_pin_change(change)
         case AddFiles() | ReplaceFiles() | SetPersisted():
             return _encode_files(change)
         case TrashDatabase() | TrashTable() | PurgeDatabase() | PurgeTable():
@@ -72,7 +73,7 @@ def decode_change(item: object) -> Change:
     Raises:
         ValueError: it stands for none.
     """
-    for decode in (_schema_change, _trigger_change, _file_change, _trash_change):
+    for decode in _DECODERS:
         change = decode(item)
         if change is not None:
             return change
@@ -93,23 +94,6 @@ def _encode_schema(change: SchemaChange) -> dict[str, object]:
         case AddColumns(table_id, columns):
             added = _encode_columns(columns)
             return {"change": "add_columns", "table_id": table_id, "columns": added}
-        case _:
-            assert_never(change)
-
-
-def _encode_trigger(change: TriggerChange) -> dict[str, object]:
-    match change:
-        case CreateTrigger(trigger):
-            return {"change": "create_trigger", "trigger": encode_trigger(trigger)}
-        case EnableTrigger(id_, start):
-            return {"change": "enable_trigger", "id": id_, "start": start}
-        case DisableTrigger(id_):
-            return {"change": "disable_trigger", "id": id_}
-        case ConfineTrigger(id_, grants, limits):
-            confines = encode_confines(grants, limits)
-            return {"change": "confine_trigger", "id": id_, **confines}
-        case DeleteTrigger(id_):
-            return {"change": "delete_trigger", "id": id_}
         case _:
             assert_never(change)
 
@@ -170,27 +154,6 @@ def _schema_change(item: object) -> SchemaChange | None:
             return CreateTable(id_, database_id, name, tuple(map(_column, columns)))
         case {"change": "add_columns", "table_id": int(table_id), "columns": list(columns)}:
             return AddColumns(table_id, tuple(map(_column, columns)))
-        case _:
-            return None
-
-
-def _trigger_change(item: object) -> TriggerChange | None:
-    match item:
-        case {"change": "create_trigger", "trigger": trigger}:
-            return CreateTrigger(decode_trigger(trigger))
-        case {"change": "enable_trigger", "id": int(id_), "start": int(start)}:
-            return EnableTrigger(id_, start)
-        case {"change": "disable_trigger", "id": int(id_)}:
-            return DisableTrigger(id_)
-        case {
-            "change": "confine_trigger",
-            "id": int(id_),
-            "grants": list(grants),
-            "limits": dict(limits),
-        }:
-            return ConfineTrigger(id_, *decode_confines(grants, limits))
-        case {"change": "delete_trigger", "id": int(id_)}:
-            return DeleteTrigger(id_)
         case _:
             return None
 
@@ -274,3 +237,12 @@ def _file(item: object) -> ParquetFile:
             return ParquetFile(path, rows, size_bytes, crc32c, min_ns, max_ns, order)
         case _:
             raise ValueError(f"not a file: {str(item)[:200]}")
+
+
+_DECODERS: tuple[Callable[[object], Change | None], ...] = (
+    _schema_change,
+    decode_trigger_change,
+    decode_pin_change,
+    _file_change,
+    _trash_change,
+)

@@ -12,6 +12,7 @@ from typing import assert_never
 from engine.catalog.change import (
     AddColumns,
     AddFiles,
+    AddLock,
     Change,
     ConfineTrigger,
     CreateDatabase,
@@ -21,23 +22,28 @@ from engine.catalog.change import (
     DisableTrigger,
     EnableTrigger,
     FileChange,
+    PinEnvironment,
     PurgeDatabase,
     PurgeTable,
     ReplaceFiles,
+    RequireTrigger,
     SchemaChange,
     SetPersisted,
     SetRetention,
     TrashChange,
     TrashDatabase,
     TrashTable,
-    TriggerChange,
+    UnpinEnvironment,
 )
+from engine.catalog.consistency import free_id, live_database, require
 from engine.catalog.parts import Database, Table, Trashed
+from engine.catalog.pin_fold import change_pins, pins_of
 from engine.catalog.state import INTERNAL_DATABASE_ID, Catalog
-from engine.errors import DatabaseNotFound, InconsistentChange
+from engine.catalog.trigger_fold import change_trigger
+from engine.errors import InconsistentChange
 from engine.model.file import ParquetFile
 from engine.model.schema import Column, TableSchema
-from engine.model.trigger import RequestSpec, Trigger
+from engine.model.trigger import Trigger
 
 __all__ = ["apply", "apply_all", "changes_of"]
 
@@ -52,9 +58,11 @@ def apply(catalog: Catalog, change: Change) -> Catalog:
         case CreateDatabase() | SetRetention() | CreateTable() | AddColumns():
             return _change_schema(catalog, change)
         case CreateTrigger() | EnableTrigger() | DisableTrigger():
-            return _change_trigger(catalog, change)
-        case ConfineTrigger() | DeleteTrigger():
-            return _change_trigger(catalog, change)
+            return change_trigger(catalog, change)
+        case ConfineTrigger() | RequireTrigger() | DeleteTrigger():
+            return change_trigger(catalog, change)
+        case AddLock() | PinEnvironment() | UnpinEnvironment():
+            return change_pins(catalog, change)
         case AddFiles() | ReplaceFiles() | SetPersisted():
             return _change_files(catalog, change)
         case TrashDatabase() | TrashTable() | PurgeDatabase() | PurgeTable():
@@ -78,8 +86,8 @@ def changes_of(catalog: Catalog) -> Iterator[Change]:
     """Yield changes that make the objects of a catalog out of an empty one.
 
     First what creates something, ids ascending, under the names that it has now, be it in the
-    trash; then the period of the internal database, which nothing creates; then the files; then
-    the trash, tables before the databases that held them.
+    trash; then locks and pins; then the period of the internal database, which nothing creates;
+    then the files; then the trash, tables before the databases that held them.
     """
     trashed = catalog.trash.values()
     databases = [*catalog.databases.values()]
@@ -87,6 +95,7 @@ def changes_of(catalog: Catalog) -> Iterator[Change]:
     tables = [table for database in databases for table in database.tables.values()]
     tables += [t.object for t in trashed if isinstance(t.object, Table)]
     yield from sorted(_creations(databases, tables, catalog.triggers.values()), key=_created_id)
+    yield from pins_of(catalog)
     internal = catalog.database_by_id(INTERNAL_DATABASE_ID)
     if internal.retention_ns is not None:
         yield SetRetention(internal.id, internal.retention_ns)
@@ -118,12 +127,12 @@ def _created_id(change: CreateDatabase | CreateTable | CreateTrigger) -> int:
 def _change_schema(catalog: Catalog, change: SchemaChange) -> Catalog:
     match change:
         case CreateDatabase(id_, name, retention_ns):
-            _free_id(catalog, id_)
+            free_id(catalog, id_)
             is_free = name not in catalog.databases and catalog.trashed_named(name) is None
-            _require(is_free, f"database {name!r} exists")
+            require(is_free, f"database {name!r} exists")
             return catalog.with_database(Database(id_, name, retention_ns))
         case SetRetention(database_id, retention_ns):
-            database = _live_database(catalog, database_id)
+            database = live_database(catalog, database_id)
             return catalog.with_database(replace(database, retention_ns=retention_ns))
         case CreateTable():
             return _create_table(catalog, change)
@@ -136,42 +145,12 @@ def _change_schema(catalog: Catalog, change: SchemaChange) -> Catalog:
 
 
 def _create_table(catalog: Catalog, change: CreateTable) -> Catalog:
-    _free_id(catalog, change.id)
-    database = _live_database(catalog, change.database_id)
+    free_id(catalog, change.id)
+    database = live_database(catalog, change.database_id)
     is_free = catalog.trashed_named(change.name, database.id) is None
-    _require(is_free and change.name not in database.tables, f"table {change.name!r} exists")
+    require(is_free and change.name not in database.tables, f"table {change.name!r} exists")
     schema = _grown(TableSchema(), change.columns)
     return catalog.with_table(database, Table(change.id, database.id, change.name, schema))
-
-
-def _change_trigger(catalog: Catalog, change: TriggerChange) -> Catalog:
-    match change:
-        case CreateTrigger(trigger):
-            return _create_trigger(catalog, trigger)
-        case EnableTrigger(id_, start):
-            trigger = _trigger(catalog, id_)
-            return catalog.with_trigger(replace(trigger, disabled=False, start=start))
-        case DisableTrigger(id_):
-            return catalog.with_trigger(replace(_trigger(catalog, id_), disabled=True))
-        case ConfineTrigger(id_, grants, limits):
-            trigger = _trigger(catalog, id_)
-            settings = replace(trigger.settings, grants=grants, limits=limits)
-            return catalog.with_trigger(replace(trigger, settings=settings))
-        case DeleteTrigger(id_):
-            return catalog.without_trigger(_trigger(catalog, id_))
-        case _:
-            assert_never(change)
-
-
-def _create_trigger(catalog: Catalog, trigger: Trigger) -> Catalog:
-    _free_id(catalog, trigger.id)
-    database = _live_database(catalog, trigger.database_id)
-    taken = any(other.name == trigger.name for other in catalog.triggers_of(database.id))
-    _require(not taken, f"trigger {trigger.name!r} exists")
-    if isinstance(trigger.spec, RequestSpec):
-        path = trigger.spec.path
-        _require(catalog.request_trigger(path) is None, f"request path {path!r} is taken")
-    return catalog.with_trigger(trigger)
 
 
 def _change_files(catalog: Catalog, change: FileChange) -> Catalog:
@@ -179,17 +158,17 @@ def _change_files(catalog: Catalog, change: FileChange) -> Catalog:
         case AddFiles(table_id, files, persisted_to):
             table = _table(catalog, table_id)
             is_later = persisted_to >= table.persisted_to
-            _require(is_later, f"table {table_id} is persisted beyond {persisted_to}")
+            require(is_later, f"table {table_id} is persisted beyond {persisted_to}")
             grown = _with_files(table, table.files, files)
             return catalog.with_changed_table(replace(grown, persisted_to=persisted_to))
         case ReplaceFiles(table_id, removed, added):
             table = _table(catalog, table_id)
             gone = frozenset(removed)
             kept = tuple(file for file in table.files if file.path not in gone)
-            _require(len(kept) + len(removed) == len(table.files), f"not all there: {removed}")
+            require(len(kept) + len(removed) == len(table.files), f"not all there: {removed}")
             return catalog.with_changed_table(_with_files(table, kept, added))
         case SetPersisted(to):
-            _require(to >= catalog.persisted_to, f"the catalog is persisted beyond {to}")
+            require(to >= catalog.persisted_to, f"the catalog is persisted beyond {to}")
             return replace(catalog, persisted_to=to)
         case _:
             assert_never(change)
@@ -198,7 +177,7 @@ def _change_files(catalog: Catalog, change: FileChange) -> Catalog:
 def _with_files(table: Table, kept: tuple[ParquetFile, ...], added: Sequence[ParquetFile]) -> Table:
     files = sorted((*kept, *added), key=lambda file: (file.order, file.min_ns))
     is_unique = not added or len({file.path for file in files}) == len(files)
-    _require(is_unique, f"table {table.id} has one of these files already")
+    require(is_unique, f"table {table.id} has one of these files already")
     return replace(table, files=tuple(files))
 
 
@@ -224,19 +203,19 @@ def _change_trash(catalog: Catalog, change: TrashChange) -> Catalog:
 def _postpone(catalog: Catalog, change: TrashDatabase | TrashTable) -> Catalog:
     kind = Database if isinstance(change, TrashDatabase) else Table
     trashed = _trashed(catalog, change.id, kind)
-    _require(change.name == trashed.name, f"{trashed.name!r} is in the trash under that name")
+    require(change.name == trashed.name, f"{trashed.name!r} is in the trash under that name")
     later = replace(trashed, hard_delete_ns=change.hard_delete_ns)
     return replace(catalog, trash={**catalog.trash, change.id: later})
 
 
 def _trash_database(catalog: Catalog, change: TrashDatabase) -> Catalog:
-    database = _live_database(catalog, change.id)
-    _require(database.id != INTERNAL_DATABASE_ID, "the internal database stays")
-    _require(not catalog.triggers_of(database.id), f"database {database.name!r} has triggers")
+    database = live_database(catalog, change.id)
+    require(database.id != INTERNAL_DATABASE_ID, "the internal database stays")
+    require(not catalog.triggers_of(database.id), f"database {database.name!r} has triggers")
     is_free = catalog.trashed_named(change.name) is None and (
         change.name == database.name or change.name not in catalog.databases
     )
-    _require(is_free, f"database {change.name!r} exists")
+    require(is_free, f"database {change.name!r} exists")
     renamed = replace(database, name=change.name)
     trashed = Trashed(renamed, change.original, change.hard_delete_ns)
     return catalog.with_trashed_database(trashed, database.name)
@@ -244,11 +223,11 @@ def _trash_database(catalog: Catalog, change: TrashDatabase) -> Catalog:
 
 def _trash_table(catalog: Catalog, change: TrashTable) -> Catalog:
     table = _table(catalog, change.id)
-    database = _live_database(catalog, table.database_id)
+    database = live_database(catalog, table.database_id)
     is_free = catalog.trashed_named(change.name, database.id) is None and (
         change.name == table.name or change.name not in database.tables
     )
-    _require(is_free, f"table {change.name!r} exists")
+    require(is_free, f"table {change.name!r} exists")
     renamed = replace(table, name=change.name)
     trashed = Trashed(renamed, change.original, change.hard_delete_ns)
     return catalog.with_trashed_table(trashed, database, table.name)
@@ -257,17 +236,8 @@ def _trash_table(catalog: Catalog, change: TrashTable) -> Catalog:
 def _grown(schema: TableSchema, columns: tuple[Column, ...]) -> TableSchema:
     names = [column.name for column in columns]
     is_new = len(set(names)) == len(names) and all(schema.type_of(n) is None for n in names)
-    _require(is_new, f"columns {names} exist already or stand twice")
+    require(is_new, f"columns {names} exist already or stand twice")
     return schema.with_columns(columns)
-
-
-def _live_database(catalog: Catalog, database_id: int) -> Database:
-    try:
-        database = catalog.database_by_id(database_id)
-    except DatabaseNotFound:
-        raise InconsistentChange(f"no database has id {database_id}") from None
-    _require(database_id not in catalog.trash, f"database {database.name!r} was deleted")
-    return database
 
 
 def _table(catalog: Catalog, table_id: int) -> Table:
@@ -282,18 +252,3 @@ def _trashed(catalog: Catalog, trashed_id: int, kind: type[Database | Table]) ->
     if trashed is None or not isinstance(trashed.object, kind):
         raise InconsistentChange(f"no {kind.__name__.lower()} in the trash has id {trashed_id}")
     return trashed
-
-
-def _trigger(catalog: Catalog, trigger_id: int) -> Trigger:
-    if trigger_id not in catalog.triggers:
-        raise InconsistentChange(f"no trigger has id {trigger_id}")
-    return catalog.triggers[trigger_id]
-
-
-def _free_id(catalog: Catalog, wanted_id: int) -> None:
-    _require(wanted_id >= catalog.next_id, f"id {wanted_id} has been used before")
-
-
-def _require(is_fulfilled: bool, complaint: str) -> None:  # noqa: FBT001 - reads as assert
-    if not is_fulfilled:
-        raise InconsistentChange(complaint)

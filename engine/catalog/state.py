@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from engine.catalog.parts import Database, Table, Trashed
 from engine.errors import DatabaseNotFound, NotFound
+from engine.model.lock import Lock, Pin
 from engine.model.names import INTERNAL_DATABASE
 from engine.model.trigger import RequestSpec, Trigger
 
@@ -61,6 +62,9 @@ class Catalog:
         trash: what was deleted and is not yet removed, by id.
         persisted_to: the rows of all tables in log entries below this sequence number are in
             files; a restart reads the log from there.
+        locks: lists of packages that pins name, by id.
+        pins: the lock of each trigger that has one, by the trigger's id, and that of all others
+            under `SHARED`.
     """
 
     uuid: str
@@ -70,6 +74,8 @@ class Catalog:
     next_id: int
     trash: Mapping[int, Trashed] = field(default_factory=dict)
     persisted_to: int = 1
+    locks: Mapping[str, Lock] = field(default_factory=dict)
+    pins: Mapping[int, Pin] = field(default_factory=dict)
     _index: _Index = field(default_factory=_Index, repr=False, compare=False)
 
     def __repr__(self) -> str:

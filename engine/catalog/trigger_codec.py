@@ -4,9 +4,9 @@
      "arguments": {text: text} | null, "disabled": bool, "start": n,
      "run_async": bool, "error_behavior": text,
      "catch_up": text, "cors": [text, ...], "on_lag": text,
-     "grants": [text, ...], "limits": {text: text}}
+     "grants": [text, ...], "limits": {text: text}, "requirements": [text, ...]}
 
-The last five are absent in what earlier versions wrote and have their defaults then. Instead of the
+The last six are absent in what earlier versions wrote and have their defaults then. Instead of the
 limits there may be `"time_limit_s": number | null`, which is the limit `time`.
 Pure; may be called from any thread.
 """
@@ -36,6 +36,7 @@ _LATER_SETTINGS: Mapping[object, object] = {
     "cors": ["*"],
     "on_lag": "keep",
     "grants": [],
+    "requirements": [],
 }
 
 
@@ -53,6 +54,7 @@ def encode_trigger(trigger: Trigger) -> dict[str, object]:
         "cors": list(trigger.settings.cors),
         "on_lag": trigger.settings.on_lag.value,
         **encode_confines(trigger.settings.grants, trigger.settings.limits),
+        "requirements": list(trigger.settings.requirements),
         "arguments": None if trigger.arguments is None else dict(trigger.arguments),
         "disabled": trigger.disabled,
         "start": trigger.start,
@@ -120,6 +122,7 @@ def _settings(item: Mapping[object, object]) -> TriggerSettings:
             "on_lag": str(on_lag),
             "grants": list(grant_items),
             "limits": dict(limit_items),
+            "requirements": list(requirements),
         }:
             grants, limits = decode_confines(grant_items, limit_items)
             return TriggerSettings(
@@ -130,6 +133,7 @@ def _settings(item: Mapping[object, object]) -> TriggerSettings:
                 tuple(map(str, cors)),
                 OnLag(on_lag),
                 grants,
+                tuple(map(str, requirements)),
             )
         case _:
             raise ValueError(f"not the settings of a trigger: {str(item)[:200]}")

@@ -81,6 +81,7 @@ class TriggerSettings:
         cors: origins whose pages may read a request plugin's answers; `*` is any.
         on_lag: what becomes of rows that a WAL trigger is too slow for.
         grants: what its plugin may reach beyond its own folder.
+        requirements: packages that it asks for beside those of its plugin, in PEP 508.
     """
 
     run_async: bool = False
@@ -90,6 +91,7 @@ class TriggerSettings:
     cors: tuple[str, ...] = ("*",)
     on_lag: OnLag = OnLag.KEEP
     grants: Grants = _NO_GRANTS
+    requirements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 from engine.catalog.change import (
     AddColumns,
     AddFiles,
+    AddLock,
     Change,
     ConfineTrigger,
     CreateDatabase,
@@ -16,24 +17,29 @@ from engine.catalog.change import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    PinEnvironment,
     PurgeDatabase,
     PurgeTable,
     ReplaceFiles,
+    RequireTrigger,
     SetPersisted,
     SetRetention,
     TrashDatabase,
     TrashTable,
+    UnpinEnvironment,
 )
 from engine.catalog.change_codec import decode_change, encode_change
 from engine.model.file import ParquetFile
 from engine.model.grants import parse_grants
 from engine.model.limits import Limits
+from engine.model.lock import Asked, Reason, lock_of
 from engine.model.schema import Column, ColumnType
 from engine.model.trigger import AllTablesSpec, Trigger, TriggerSettings
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "catalog-format.md"
 HOST = (Column("host", ColumnType.TAG),)
 FILE = ParquetFile("parquet/1/2/2025-01-01/1-a.parquet", 1, 2, 3, -4, 5, 6)
+LOCK = lock_of("3.11", "linux-x86_64", "adtk==0.6.2 \\\n    --hash=sha256:aa\n")
 TRIGGER = Trigger(4, 1, "t", "p.py", AllTablesSpec(), TriggerSettings(), None, False, 1)
 ALL: tuple[Change, ...] = (
     CreateDatabase(1, "db", None),
@@ -44,7 +50,11 @@ ALL: tuple[Change, ...] = (
     EnableTrigger(4, 9),
     DisableTrigger(4),
     ConfineTrigger(4, parse_grants(["net=self"]), Limits(cpu=0.5)),
+    RequireTrigger(4, ("adtk", "pandas<3")),
     DeleteTrigger(4),
+    AddLock(LOCK),
+    PinEnvironment(4, Asked(("adtk",), ">=3.11"), LOCK.id, 5, Reason.ROLLED_BACK),
+    UnpinEnvironment(4),
     AddFiles(2, (FILE,), 7),
     ReplaceFiles(2, ("a", "b"), (FILE,)),
     SetPersisted(8),
@@ -81,6 +91,9 @@ def test_every_kind_is_documented_with_its_fields() -> None:
         {"change": "add_columns", "table_id": 2, "columns": [{"name": "a", "type": "x"}]},
         {"change": "trash_table", "id": 2, "name": "a", "original": "b"},
         {"change": "create_trigger", "trigger": {}},
+        {"change": "require_trigger", "id": 4, "requirements": "adtk"},
+        {"change": "add_lock", "id": "a", "python": "3.11", "platform": "linux-x86_64"},
+        {**encode_change(ALL[11]), "reason": "whim"},
     ],
 )
 def test_anything_else_is_no_change(item: object) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from engine.catalog.change import (
     AddColumns,
     AddFiles,
+    AddLock,
     Change,
     ConfineTrigger,
     CreateDatabase,
@@ -16,13 +17,16 @@ from engine.catalog.change import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    PinEnvironment,
     PurgeDatabase,
     PurgeTable,
     ReplaceFiles,
+    RequireTrigger,
     SetPersisted,
     SetRetention,
     TrashDatabase,
     TrashTable,
+    UnpinEnvironment,
 )
 from engine.catalog.codec import (
     FORMAT,
@@ -37,6 +41,7 @@ from engine.catalog.trigger_codec import decode_trigger, encode_trigger
 from engine.model.file import ParquetFile
 from engine.model.grants import Grants, parse_grants
 from engine.model.limits import Limits
+from engine.model.lock import SHARED, Asked, Reason, lock_of
 from engine.model.schema import Column, ColumnType
 from engine.model.trigger import (
     AllTablesSpec,
@@ -87,7 +92,10 @@ _SETTINGS = st.builds(
     st.lists(_TEXT, max_size=2).map(tuple),
     st.sampled_from(OnLag),
     _GRANTS,
+    st.lists(_TEXT, max_size=2).map(tuple),
 )
+_LOCKS = [lock_of("3.11", "linux-x86_64", f"adtk=={n}\n") for n in range(4)]
+_ASKED = st.builds(Asked, st.lists(_TEXT, max_size=2).map(tuple), st.sampled_from(["", ">=3.11"]))
 _ARGUMENTS = st.none() | st.dictionaries(_TEXT, _TEXT, max_size=3)
 _RETENTION = st.none() | st.integers(1, 10**18)
 _TIMES = st.integers(-(2**63), 2**63 - 1)
@@ -146,13 +154,28 @@ def _fitting(catalog: Catalog) -> st.SearchStrategy[Change]:
             st.builds(EnableTrigger, ids, st.integers(0, 99)),
             st.builds(DisableTrigger, ids),
             st.builds(ConfineTrigger, ids, _GRANTS, _LIMITS),
+            st.builds(RequireTrigger, ids, st.lists(_TEXT, max_size=2).map(tuple)),
             st.builds(DeleteTrigger, ids),
         ]
     user_ids = [d.id for d in catalog.databases.values() if d.id]
     if user_ids:
         options.append(st.builds(SetRetention, st.sampled_from(user_ids), _RETENTION))
     options.append(st.integers(catalog.persisted_to, 2**62).map(SetPersisted))
+    options += _pin_changes(catalog)
     return st.one_of([*options, *_file_changes(catalog), *_trash_changes(catalog)])
+
+
+def _pin_changes(catalog: Catalog) -> Iterator[st.SearchStrategy[Change]]:
+    for lock in _LOCKS:
+        if lock.id not in catalog.locks:
+            yield st.just(AddLock(lock))
+    if catalog.locks:
+        owners = st.sampled_from([SHARED, *catalog.triggers])
+        locks = st.sampled_from(list(catalog.locks))
+        reasons = st.sampled_from(Reason)
+        yield st.builds(PinEnvironment, owners, _ASKED, locks, st.integers(0, 2**62), reasons)
+    if catalog.pins:
+        yield st.sampled_from(list(catalog.pins)).map(UnpinEnvironment)
 
 
 def _file_changes(catalog: Catalog) -> Iterator[st.SearchStrategy[Change]]:
@@ -255,7 +278,7 @@ def test_newer_format_is_named() -> None:
         decode_commit(newer)
 
 
-# As written before triggers had `catch_up`, limits, `cors`, `on_lag` and grants.
+# As written before triggers had `catch_up`, limits, `cors`, `on_lag`, grants and requirements.
 OLD_COMMIT = (
     b'{"format":1,"crc32":"a6e12d7c","content":{"changes":[{"change":"create_trigger","trigger":'
     b'{"arguments":{"a":"1"},"database_id":1,"disabled":false,"error_behavior":"retry","id":4,'
