@@ -70,6 +70,8 @@ PURE = {
     "engine.storage.pieces",
     "engine.storage.union",
     "engine.environments.requirements",
+    "engine.environments.asking",
+    "engine.environments.wishlist",
     "engine.sandbox.addresses",
     "engine.sandbox.pace",
     "engine.sandbox.proxy_answer",
