@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def process_request(influxdb3_local, query_parameters, request_headers, request_
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with serving(tmp_path / "server", "--default-limit", "time=1s") as running:
+    with serving(tmp_path / "server") as running:
         running.create_database("db")
         running.plugin("moody.py", MOODY)
         common = common_folder(tmp_path)
@@ -96,7 +97,6 @@ def test_run_that_succeeds_tells_what_it_took_and_gave(server: Server) -> None:
     ("n", "outcome", "code"),
     [
         (1, "failed", "plugin_failed"),
-        (3, "timedout", "run_timed_out"),
         (4, "refused", "plugin_write_refused"),
     ],
 )
@@ -104,6 +104,18 @@ def test_run_that_fails_tells_how(server: Server, n: int, outcome: str, code: st
     [run] = run_of(server, f"t n={n}i 5")
 
     assert (run["outcome"], run["error_code"]) == (outcome, code)
+    assert (run["rows_in"], run["rows_out"]) == (1, 0)
+
+
+def test_run_that_takes_too_long_tells_so(server: Server) -> None:
+    limited = {"db": "db", "trigger_name": "moody", "trigger_settings": {"limits": {"time": "1s"}}}
+    path, json_type = "/api/v3/configure/processing_engine_trigger", "application/json"
+    body = json.dumps(limited)
+    assert server.request("PUT", path, body, {"Content-Type": json_type}).status == 200
+
+    [run] = run_of(server, "t n=3i 5")
+
+    assert (run["outcome"], run["error_code"]) == ("timedout", "run_timed_out")
     assert (run["rows_in"], run["rows_out"]) == (1, 0)
 
 
