@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.environments.installation import InstallFailed
+from engine.environments.failures import InstallFailed
 from engine.environments.lines import Lines
 from engine.environments.running import OnLine
 from engine.errors import PluginError, ProtocolFault, Stopping

@@ -14,12 +14,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from engine.environments.hosts import index_hosts
-from engine.environments.installation import InstallFailed, install_variables
+from engine.environments.failures import InstallFailed
+from engine.environments.hosts import index_folders, index_hosts
+from engine.environments.installation import install_variables
 from engine.environments.running import Command, Finished, OnLine, ignore
 from engine.environments.walls import Task, Walls
 from engine.folders import make_folder
@@ -27,7 +29,7 @@ from engine.model.grants import Grants
 from engine.model.limits import Limits
 from engine.sandbox.policy import ETC, SYSTEM, is_in
 from engine.sandbox.sandbox import Sandbox
-from engine.sandbox.tree import give, opened
+from engine.sandbox.tree import entries, give, opened
 from engine.sandbox.uids import closed_folder
 
 __all__ = ["EnclosedRun"]
@@ -94,7 +96,8 @@ class EnclosedRun:
         reads: tuple[str, ...] = ()
         if self._walls.sandbox.is_on:
             variables, certificates = _variables(variables)
-            reads = _real((*map(Path, certificates), *command.reads, Path(command.argv[0])))
+            known = (*map(Path, certificates), *index_folders(variables), Path(command.argv[0]))
+            reads = _real((*command.reads, *known))
         self._hand_over(writes)
         self._check_ways((*reads, *writes))
         document: dict[str, object] = {"argv": list(command.argv)}
@@ -134,6 +137,7 @@ class EnclosedRun:
                         f"installers ({uid}); give it to the server's (chown -R)"
                     )
                 give(folder, uid)
+                _give_new(folder, uid)
 
     def _check_ways(self, paths: Iterable[str]) -> None:
         uid = self._walls.uid(_USER)
@@ -147,6 +151,14 @@ class EnclosedRun:
                     f"{closed} is closed to others; install bubblewrap, or allow others to pass "
                     f"(chmod o+x {closed})"
                 )
+
+
+def _give_new(folder: int, uid: int) -> None:
+    """Give away what the server has put into a folder since: asked for, and lists to be read."""
+    for name, status in entries(folder):
+        is_only_here = status.st_nlink == 1 or stat.S_ISDIR(status.st_mode)
+        if status.st_uid == os.geteuid() and is_only_here:
+            os.chown(name, uid, uid, dir_fd=folder, follow_symlinks=False)
 
 
 def _real(paths: Iterable[Path]) -> tuple[str, ...]:

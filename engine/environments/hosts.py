@@ -1,4 +1,4 @@
-"""The hosts that an installer may reach: those of the index, as the operator named them.
+"""Where packages come from, as the operator named it: hosts to reach, and folders to read.
 
     UV_DEFAULT_INDEX, UV_INDEX_URL, PIP_INDEX_URL     in place of PyPI
     UV_INDEX, UV_EXTRA_INDEX_URL, PIP_EXTRA_INDEX_URL, UV_FIND_LINKS, PIP_FIND_LINKS     beside it
@@ -14,12 +14,13 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from engine.errors import InvalidParameter
 from engine.model.grants import HostGrant, parse_grants
 
-__all__ = ["index_hosts"]
+__all__ = ["index_folders", "index_hosts"]
 
 _INSTEAD = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 _BESIDE = (
@@ -29,6 +30,7 @@ _BESIDE = (
     "UV_FIND_LINKS",
     "PIP_FIND_LINKS",
 )
+_ALL = (*_INSTEAD, *_BESIDE)
 _PYPI = ("pypi.org:443", "files.pythonhosted.org:443")
 _PORTS = {"http": 80, "https": 443}
 _BETWEEN = re.compile(r"[\s,]+")
@@ -53,6 +55,13 @@ def index_hosts(variables: Mapping[str, str], more: Iterable[str] = ()) -> tuple
     return tuple(sorted(named, key=lambda grant: (grant.host, grant.port or 0)))
 
 
+def index_folders(variables: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the folders and files of this machine that are named in place of a host."""
+    words = (word for name in _ALL for word in _BETWEEN.split(variables.get(name, "")))
+    paths = (word.rpartition("=")[2].removeprefix("file://") for word in words)
+    return tuple(Path(path) for path in paths if path.startswith("/") and Path(path).exists())
+
+
 def _granted(text: str) -> Iterator[HostGrant]:
     for grant in parse_grants([f"net={text}"]).hosts:
         yield replace(grant, at_any_address=True)
@@ -67,7 +76,7 @@ def _has_own(variables: Mapping[str, str]) -> bool:
 
 
 def _named(variables: Mapping[str, str]) -> Iterator[str]:
-    for name in (*_INSTEAD, *_BESIDE):
+    for name in _ALL:
         for word in _BETWEEN.split(variables.get(name, "")):
             yield from _host_of(word)
 
