@@ -121,7 +121,7 @@ def ticked_wrongly(server: Server, table: str) -> list[str]:
 
     try:
         # Runs at the same time end in any order.
-        eventually(lambda: not wrong(), within_s=5.0, every_s=0.2)
+        eventually(lambda: not wrong(), within_s=SETTLE_S, every_s=0.2)
     except AssertionError:
         return wrong()
     return []

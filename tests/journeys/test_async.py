@@ -239,6 +239,10 @@ def process_writes(influxdb3_local, table_batches, args=None):
 """
 
 
+def begun(server: Server) -> int:
+    return server.logs("db", "poison").count("starting execution of wal plugin.")
+
+
 def test_only_the_event_that_kills_is_given_up_and_not_its_neighbours(tmp_path: Path) -> None:
     with serving(tmp_path, "--max-deaths", "1") as server:
         server.create_database("db")
@@ -249,8 +253,9 @@ def test_only_the_event_that_kills_is_given_up_and_not_its_neighbours(tmp_path: 
         eventually(lambda: server.count("db", "seen") == 1)
 
         for n in (1, 0, 2, 3, 4):
+            before = begun(server)
             server.write("db", f"t n={n}i {n + 10}", precision="ns")
-            threading.Event().wait(0.07)  # an event each
+            eventually(lambda before=before: begun(server) > before)  # an event each
 
         eventually(lambda: server.count("db", "seen") == 5, within_s=30)
         query = "SELECT rows, attempts FROM system.processing_engine_dead_letters"

@@ -5,7 +5,6 @@ Plugins here wait for a file before they go on, so that the test decides how far
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +176,7 @@ def test_a_trigger_that_wants_the_newest_rows_passes_over_the_others_and_says_so
         eventually(lambda: "starting execution of wal plugin." in server.logs("db", "adds"))
         for n in range(12):
             write_rows(server, 1 + n * 10_000, 1 + n * 10_000 + 10_000)
-        threading.Event().wait(0.2)  # all is announced
+        eventually(lambda: lag(server)["lag_rows"] == 120_001)
         go.touch()
 
         eventually(lambda: sizes(server) == [1, 50_000])
@@ -194,7 +193,7 @@ def test_a_trigger_that_merges_takes_what_waits_in_fewer_and_larger_events(tmp_p
         eventually(lambda: "starting execution of wal plugin." in server.logs("db", "adds"))
         for n in range(12):
             write_rows(server, 1 + n * 10_000, 1 + n * 10_000 + 10_000)
-        threading.Event().wait(0.2)
+        eventually(lambda: lag(server)["lag_rows"] == 120_001)
         go.touch()
 
         eventually(lambda: sizes(server) == [1, 120_000])

@@ -6,7 +6,6 @@ A neighbour with a trigger of its own goes on in every case.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -241,13 +240,11 @@ def test_threads_beyond_the_limit_are_not_started(server: Server) -> None:
 def test_a_child_that_takes_too_much_memory_ends_the_whole_worker(server: Server) -> None:
     settings: dict[str, object] = {"grants": ["subprocess"]}
     make(server, "child", "request:child", {"memory": "96MiB"}, **settings)
-    start_s = time.monotonic()
 
     answer = ask(server, "child", "child", 400)
 
     assert answer.status == 502
     assert "killed: memory 96 MiB, peak " in answer.text
-    assert time.monotonic() - start_s < 10
 
 
 def test_a_share_of_a_core_is_all_that_a_plugin_gets(server: Server) -> None:

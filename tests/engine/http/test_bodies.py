@@ -51,19 +51,19 @@ def test_cut_stream_is_refused(data: st.DataObject) -> None:
 def test_bomb_is_refused_without_being_unpacked() -> None:
     packer = zlib.compressobj(9, wbits=31)
     bomb = b"".join([*(packer.compress(b"\0" * (1 << 20)) for _ in range(200)), packer.flush()])
-    started = time.monotonic()
+    started = time.thread_time()
 
     with pytest.raises(RequestTooLarge, match="100000 bytes"):
         gunzip(bomb, 100_000)
 
-    assert time.monotonic() - started < 0.5
+    assert time.thread_time() - started < 0.2
 
 
 def test_multitude_of_empty_members_is_refused_quickly() -> None:
     raw = gzip.compress(b"") * 100_000
-    started = time.monotonic()
+    started = time.thread_time()
 
     with pytest.raises(InvalidParameter, match="too many members"):
         gunzip(raw, 1000)
 
-    assert time.monotonic() - started < 1.0
+    assert time.thread_time() - started < 0.5
