@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import assert_never
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +15,7 @@ from engine.errors import InvalidParameter
 from engine.http.endpoint import blocking
 from engine.http.errors import json_answer
 from engine.http.fields import QueryFields
+from engine.http.moments import moment, moments
 from engine.http.services import HttpServices
 from engine.ingest.internal import DeadLetter, unpack_event
 from engine.model.event import ScheduledEvent, WalEvent
@@ -75,14 +75,14 @@ def _shown(letter: DeadLetter) -> Response:
 def _facts(letter: DeadLetter) -> dict[str, object]:
     return {
         "id": letter.id,
-        "time": _moment(letter.time),
+        "time": moment(letter.time),
         "database": letter.database,
         "trigger_name": letter.trigger_name,
         "state": letter.state,
         "kind": letter.kind,
         "position_from": letter.position_from,
         "position_to": letter.position_to,
-        "tick": None if letter.tick is None else _moment(letter.tick),
+        "tick": None if letter.tick is None else moment(letter.tick),
         "rows": letter.rows,
         "attempts": letter.attempts,
         "error_code": letter.error_code,
@@ -96,23 +96,15 @@ def _event(event: WalEvent | ScheduledEvent) -> dict[str, object]:
             tables = [{"table_name": t.table, "rows": _rows(t.rows)} for t in event.tables]
             return {"tables": tables}
         case ScheduledEvent(time_ns):
-            return {"scheduled_time": _moment(time_ns)}
+            return {"scheduled_time": moment(time_ns)}
         case _:
             assert_never(event)
 
 
 def _rows(rows: pa.RecordBatch) -> list[dict[str, object]]:
     place = rows.schema.get_field_index(TIME)
-    shown = rows.set_column(place, TIME, _moments(rows.column(TIME)))
+    shown = rows.set_column(place, TIME, moments(rows.column(TIME)))
     return [
         {name: value for name, value in row.items() if value is not None}
         for row in shown.to_pylist()
     ]
-
-
-def _moment(time_ns: int) -> str:
-    return str(_moments(pa.array([time_ns], pa.timestamp("ns")))[0].as_py())
-
-
-def _moments(times: pa.Array) -> pa.Array:
-    return pc.strftime(times, "%Y-%m-%dT%H:%M:%SZ")

@@ -19,6 +19,7 @@ from engine.logs import LogRing
 from engine.model.names import INTERNAL_DATABASE
 from engine.model.schema import TIME, ColumnType
 from engine.query.catalog_tables import database_table, file_table, table_table
+from engine.query.environment_table import Kept, environment_table
 from engine.query.mentions import Mentions
 from engine.query.server_tables import GENERATIONS, TOKENS, node_table
 from engine.query.trigger_tables import trigger_table
@@ -56,6 +57,7 @@ class SystemTables:
         self.register("processing_engine_triggers", trigger_table(dict))
         self.register("processing_engine_trigger_arguments", _arguments)
         self.register("processing_engine_logs", lambda _catalog, _database: _logs(logs))
+        self.register("processing_engine_environments", environment_table(tuple, _nothing_kept))
         self.register("influxdb_schema", _columns)
         self.register("last_caches", _empty(_LAST_CACHES))
         self.register("distinct_caches", _empty(_DISTINCT_CACHES))
@@ -160,6 +162,10 @@ _KINDS = {
     ColumnType.BOOLEAN: "boolean",
     ColumnType.TIME: "time",
 }
+
+
+def _nothing_kept(_lock_id: str) -> Kept:
+    return Kept()
 
 
 def _empty(schema: pa.Schema) -> Provider:
