@@ -19,7 +19,7 @@ _ESCAPES = re.compile(
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links
     r"|\x1b[ -/]*[0-~]"
 )
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ENDS = re.compile(rb"[\r\n]+")
 
 
@@ -51,7 +51,7 @@ class Lines:
 
     def _noted(self, line: bytes) -> str:
         shown = line[:_MAX_LINE_BYTES].decode(errors="replace")
-        text = masked(_CONTROLS.sub("", _ESCAPES.sub("", shown))).rstrip()
+        text = masked(_CONTROLS.sub("", _ESCAPES.sub("", shown).expandtabs(4))).rstrip()
         if text:
             self._tail.append(text)
             self._held_bytes += len(text.encode()) + 1

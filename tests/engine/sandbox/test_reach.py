@@ -2,7 +2,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from engine.model.grants import Grants, parse_grants
+from engine.model.grants import Grants, HostGrant, parse_grants
 from engine.sandbox.proxy_request import ProxyRequest, Refusal, Target
 from engine.sandbox.reach import ToAddress, ToName, ToServer, choose_route, reachable
 
@@ -123,6 +123,14 @@ def test_a_name_with_private_addresses_only_is_refused_with_what_is_missing() ->
 
 def test_a_private_address_of_a_name_is_reached_when_it_is_granted_as_well() -> None:
     assert reachable([PRIVATE], frozenset(), NAME, granted("net=10.0.0.5:443")) == (PRIVATE,)
+
+
+def test_a_host_that_the_operator_named_is_reached_wherever_its_name_leads() -> None:
+    operators = Grants(hosts=(HostGrant("example.org", 443, at_any_address=True),))
+
+    assert reachable([PRIVATE, PUBLIC], frozenset([PRIVATE]), NAME, operators) == (PRIVATE, PUBLIC)
+    other = ToName("example.com", 443)
+    assert isinstance(reachable([PRIVATE], frozenset(), other, operators), Refusal)
 
 
 def test_a_public_address_of_this_machine_is_refused() -> None:
