@@ -69,6 +69,8 @@ PURE = {
     "engine.storage.dedup",
     "engine.storage.pieces",
     "engine.storage.union",
+    "engine.environments.failures",
+    "engine.environments.locktext",
     "engine.environments.requirements",
     "engine.environments.asking",
     "engine.environments.wishlist",

@@ -11,8 +11,10 @@ the environment, with nothing but the standard library. Foreign source is compil
 from __future__ import annotations
 
 import compileall
+import errno
 import os
 import py_compile
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from pathlib import Path
 __all__ = ["compile_packages"]
 
 _ARCHIVES = "archive-v*/*/*.dist-info/METADATA"
+_NICE = 15  # plugins that run meanwhile come first
 _DONE = "bytecode-v0"  # in the cache: which archives are compiled, for which Python
 
 
@@ -66,8 +69,19 @@ def _share(archive: Path, site_packages: Path) -> None:
         link = site_packages / compiled.relative_to(archive)
         if link.parent.parent.is_dir() and not link.exists():
             link.parent.mkdir(exist_ok=True)
-            os.link(compiled, link)
+            _link(compiled, link)
+
+
+def _link(compiled: Path, link: Path) -> None:
+    """Share a file, or copy it where cache and environment are mounts of their own."""
+    try:
+        os.link(compiled, link)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copyfile(compiled, link)
 
 
 if __name__ == "__main__":
+    os.nice(_NICE)
     compile_packages(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -14,6 +14,7 @@ from pathlib import Path
 import uv
 
 from engine.environments.environment import Environment
+from engine.environments.failures import InstallFailed, PackagesUnavailable
 from engine.environments.requirements import PackageRefused
 from engine.errors import EngineFault, UserError
 
@@ -39,19 +40,6 @@ _DROPPED_VARIABLES = re.compile(
     r"VIRTUAL_ENV|CONDA_.*|PYTHON.*|INFLUXDB3_.*|BULKHEAD_.*|UV_SYSTEM_PYTHON|UV_PYTHON.*"
     r"|UV_CONFIG_FILE|UV_PROJECT.*|(UV|PIP)_(NO_BINARY.*|ONLY_BINARY|TARGET|PREFIX|ROOT|USER|REQ.*)"
 )
-
-
-class PackagesUnavailable(UserError):
-    """There is no set of wheels that fits what was asked for."""
-
-    code = "packages_unavailable"
-    http_status = 422
-
-
-class InstallFailed(EngineFault):
-    """The installer did not come to an answer: no index, no time, no room, no pip."""
-
-    code = "install_failed"
 
 
 @dataclass(frozen=True, slots=True)

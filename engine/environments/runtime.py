@@ -17,13 +17,14 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import uv
 
 from engine.environments.environment import READABLE, BrokenEnvironment, Environment
 
-__all__ = ["runtime_folder"]
+__all__ = ["Fetch", "runtime_folder"]
 
 log = logging.getLogger(__name__)
 _PACKAGES = ("pyzmq", "msgpack")
@@ -37,8 +38,17 @@ main()
 '''
 
 
-def runtime_folder(parent: Path, environment: Environment) -> Path:
+# Puts packages for an environment's Python, named by exact versions, into a folder.
+Fetch = Callable[[Environment, tuple[str, ...], Path], None]
+
+
+def runtime_folder(parent: Path, environment: Environment, fetch: Fetch | None = None) -> Path:
     """Return the runtime folder that fits an environment's Python, building it when missing.
+
+    Args:
+        parent: where runtime folders lie.
+        environment: of the workers.
+        fetch: gets packages for a Python that is not the server's own; uv does, when None.
 
     Raises:
         BrokenEnvironment: its packages cannot be had for that Python.
@@ -50,7 +60,7 @@ def runtime_folder(parent: Path, environment: Environment) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
     try:
-        _fill(scratch, worker, environment)
+        _fill(scratch, worker, environment, fetch or _install)
         scratch.chmod(0o755)
         scratch.rename(folder)
     except OSError:
@@ -61,12 +71,14 @@ def runtime_folder(parent: Path, environment: Environment) -> Path:
     return folder
 
 
-def _fill(folder: Path, worker: Path, environment: Environment) -> None:
+def _fill(folder: Path, worker: Path, environment: Environment, fetch: Fetch) -> None:
     if _is_our_own_python(environment):
         for package in _PACKAGES:
             _copy_distribution(package, folder)
     else:
-        _install(folder, environment)
+        pins = tuple(f"{package}=={importlib.metadata.version(package)}" for package in _PACKAGES)
+        log.info("building a runtime folder", extra={"python": environment.cache_tag})
+        fetch(environment, pins, folder)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(worker, folder / "worker", ignore=ignored)
     (folder / "__main__.py").write_text(_MAIN)
@@ -90,9 +102,7 @@ def _copy_distribution(package: str, folder: Path) -> None:
         shutil.copyfile(os.fspath(file.locate()), target)
 
 
-def _install(folder: Path, environment: Environment) -> None:
-    pins = [f"{package}=={importlib.metadata.version(package)}" for package in _PACKAGES]
-    log.info("building a runtime folder", extra={"python": environment.cache_tag})
+def _install(environment: Environment, pins: tuple[str, ...], folder: Path) -> None:
     command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--no-deps"]
     command += ["--only-binary", ":all:", "--python", str(environment.interpreter)]
     command += ["--target", str(folder), *pins]
