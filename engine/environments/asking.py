@@ -27,12 +27,9 @@ from packaging.utils import canonicalize_name
 
 from engine.environments.wishlist import Block, requirement_lines, script_block
 from engine.errors import UserError
-from engine.model.lock import Asked
+from engine.model.lock import MANIFEST_FILE, PROJECT_FILE, REQUIREMENTS_FILE, Asked
 
 __all__ = [
-    "MANIFEST",
-    "PROJECT",
-    "REQUIREMENTS",
     "PluginTexts",
     "RequirementsInvalid",
     "asked_in_file",
@@ -42,9 +39,6 @@ __all__ = [
     "replaced",
 ]
 
-MANIFEST = "manifest.toml"
-PROJECT = "pyproject.toml"
-REQUIREMENTS = "requirements.txt"
 _FILE_ENDING = ".py"
 _ENTRY_FILE = "__init__.py"
 _MOST_REQUIREMENTS = 500
@@ -156,11 +150,13 @@ def _plugin_asks(texts: PluginTexts) -> Iterator[Asked]:
     if block is not None:
         yield _asked_in_table(block.text, block.path, (), first_line=block.first_line)
     if texts.manifest is not None and not (texts.is_single and block is not None):
-        yield _asked_in_table(texts.manifest, texts.path(MANIFEST), ("dependencies",), "python")
+        yield _asked_in_table(
+            texts.manifest, texts.path(MANIFEST_FILE), ("dependencies",), "python"
+        )
     if texts.requirements is not None:
-        yield asked_in_file(texts.requirements, texts.path(REQUIREMENTS))
+        yield asked_in_file(texts.requirements, texts.path(REQUIREMENTS_FILE))
     if texts.pyproject is not None:
-        yield _asked_in_table(texts.pyproject, texts.path(PROJECT), ("project",))
+        yield _asked_in_table(texts.pyproject, texts.path(PROJECT_FILE), ("project",))
 
 
 def _block_of(texts: PluginTexts) -> Block | None:

@@ -17,7 +17,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 __all__ = [
+    "ASKING_FILES",
+    "MANIFEST_FILE",
     "MAX_HISTORY",
+    "PROJECT_FILE",
+    "REQUIREMENTS_FILE",
     "SHARED",
     "Asked",
     "EnvironmentChange",
@@ -34,6 +38,11 @@ __all__ = [
 
 # Stands where a trigger's id would, for the environment that all triggers without one share.
 SHARED = 0
+# In which a plugin asks, beside its code.
+MANIFEST_FILE = "manifest.toml"
+PROJECT_FILE = "pyproject.toml"
+REQUIREMENTS_FILE = "requirements.txt"
+ASKING_FILES = frozenset((MANIFEST_FILE, PROJECT_FILE, REQUIREMENTS_FILE))
 # Of locks that a pin remembers: a few weeks of upgrades, and a bound for the catalog.
 MAX_HISTORY = 10
 _ID_CHARS = 16

@@ -1,6 +1,7 @@
 """A plugin's code on disk, followed through changes.
 
-A file is read again when its identity (inode, size, modification time) changes. What was changed
+A file is read again when its identity (inode, size, modification time) changes; so is what asks
+for packages with it, for both have to change together. What was changed
 within the last 30 ms may still be being written, so its reader waits until it is older: an event
 never meets half a file, and two changes within one tick of the file system's clock are told apart.
 When the code is gone or unreadable, the last good copy goes on serving.
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.errors import PluginFileError
+from engine.model.lock import ASKING_FILES
 from engine.plugins.paths import CACHE_FOLDER
 
 __all__ = ["ENTRY_FILE", "MAX_SOURCE_BYTES", "LocalCode", "PluginCode", "Report", "Source"]
@@ -39,12 +41,14 @@ class Source:
         text: the text of a single file, or None.
         folder: the absolute path of a folder plugin, or None.
         version: changes whenever the files do.
+        manifest: the text of `manifest.toml` beside a single file, if that counts.
     """
 
     name: str
     text: str | None
     folder: str | None
     version: str
+    manifest: str | None = None
 
 
 class PluginCode(Protocol):
@@ -68,16 +72,23 @@ class _Known:
 
     path: str | None
     identity: tuple[int, ...] | None
+    manifest: str | None = None
+    manifest_identity: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, path: Path) -> _Known:
+    def of(cls, path: Path, manifest: Path | None) -> _Known:
         if path.is_dir():
             return cls(None, None)
-        return cls(str(path), _identity(str(path)))
+        beside = None if manifest is None else str(manifest)
+        return cls(str(path), _identity(str(path)), beside, _identity_if_there(beside))
 
     def is_as_it_was(self) -> bool:
         try:
-            return self.path is not None and _identity(self.path) == self.identity
+            return (
+                self.path is not None
+                and _identity(self.path) == self.identity
+                and _identity_if_there(self.manifest) == self.manifest_identity
+            )
         except OSError:
             return False
 
@@ -85,6 +96,13 @@ class _Known:
 def _identity(path: str) -> tuple[int, ...]:
     status = os.stat(path)  # noqa: PTH116  a third of the time
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _identity_if_there(path: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if path is None else _identity(path)
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +120,19 @@ class LocalCode:
         name: as the trigger gives it.
         locate: returns its path, or raises PluginFileError.
         report: called with a text when the code goes missing, once each time.
+        manifest: returns where the manifest of a single file would be, if it has one.
     """
 
-    def __init__(self, name: str, locate: Callable[[], Path], report: Report) -> None:
+    def __init__(
+        self,
+        name: str,
+        locate: Callable[[], Path],
+        report: Report,
+        manifest: Callable[[], Path | None] = lambda: None,
+    ) -> None:
         self._name = name
         self._locate = locate
+        self._manifest = manifest
         self._report = report
         self._latest: Source | None = None
         self._is_missing = False
@@ -123,8 +149,9 @@ class LocalCode:
             return self._latest
         try:
             path = self._locate()
-            before = _Known.of(path)
-            self._latest = self._read(path)
+            manifest = self._manifest()
+            before = _Known.of(path, manifest)
+            self._latest = self._read(path, manifest)
             self._known = before
         except (OSError, UnicodeDecodeError) as error:
             return self._last_good(PluginFileError(f"reading plugin file: {error}"))
@@ -141,17 +168,18 @@ class LocalCode:
             self._report(f"{error}; the last good copy goes on serving until the server restarts")
         return self._latest
 
-    def _read(self, path: Path) -> Source:
+    def _read(self, path: Path, manifest: Path | None) -> Source:
         if path.is_dir():
             version = _settled(lambda: _look_at_folder(path)).version
             return Source(self._name, None, str(path), version)
         latest = self._latest
         for _ in range(_READS):
-            version = _settled(lambda: _look_at_file(path)).version
+            version = _settled(lambda: _look_at_files(path, manifest)).version
             if latest is not None and latest.version == version:
                 return latest
             text = _text(path)
-            latest = Source(self._name, text, None, version)
+            beside = _text(manifest) if manifest is not None and manifest.is_file() else None
+            latest = Source(self._name, text, None, version, beside)
         raise OSError(f"{path} changes while it is read")
 
 
@@ -174,12 +202,20 @@ def _look_at_file(path: Path) -> _Look:
     return _Look(version, status.st_ctime_ns)
 
 
+def _look_at_files(path: Path, manifest: Path | None) -> _Look:
+    look = _look_at_file(path)
+    if manifest is None or not manifest.is_file():
+        return look
+    beside = _look_at_file(manifest)
+    return _Look(f"{look.version}|{beside.version}", max(look.changed_ns, beside.changed_ns))
+
+
 def _look_at_folder(path: Path) -> _Look:
     versions, changed_ns = [], 0
     for directory, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if name != CACHE_FOLDER)
         for name in sorted(files):
-            if name.endswith(".py"):
+            if name.endswith(".py") or (name in ASKING_FILES and directory == str(path)):
                 file = Path(directory, name)
                 seen = _look_at_file(file)
                 versions.append(f"{file}:{seen.version}")

@@ -17,11 +17,13 @@ from urllib.parse import urljoin, urlsplit
 
 from engine.errors import PluginFileError
 
-__all__ = ["Download", "DownloadLimits", "PluginFetchFailed"]
+__all__ = ["Download", "DownloadLimits", "NotThere", "PluginFetchFailed"]
 
 _DOING = "error fetching plugin from repository"
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# As object stores answer for what they do not have.
+_NOT_THERE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _HEADERS = {"User-Agent": "bulkhead", "Accept": "*/*", "Connection": "close"}
 
 
@@ -29,6 +31,10 @@ class PluginFetchFailed(PluginFileError):
     """A plugin of the repository cannot be fetched."""
 
     code = "plugin_fetch_failed"
+
+
+class NotThere(PluginFetchFailed):
+    """The repository answered that it has no such file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,8 @@ class Download:
 
     def _content(self, answer: http.client.HTTPResponse) -> bytes:
         if answer.status // 100 != HTTPStatus.OK // 100:
-            raise PluginFetchFailed(f"{_DOING}: {_status(answer)} {self._url}")
+            kind = NotThere if answer.status in _NOT_THERE else PluginFetchFailed
+            raise kind(f"{_DOING}: {_status(answer)} {self._url}")
         content = answer.read(self._limits.max_bytes + 1)
         # An end that we or the peer made early reads like a complete answer.
         self._check_not_ended()

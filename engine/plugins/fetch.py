@@ -1,7 +1,8 @@
 """Plugins named `gh:<path>`: single files of a repository that answers HTTP.
 
-They are fetched when a trigger is created and each time it starts, and never while it runs. The
-last good copy of each is kept on disk, so that a trigger starts while the repository is away:
+They are fetched when a trigger is created and each time it starts, and never while it runs, each
+with the manifest beside it, if there is one. The last good copy of each is kept on disk, so that a
+trigger starts while the repository is away:
 
     <data>/<node>/fetched/<sha256 of the url>.py        replaced as a whole
 """
@@ -18,9 +19,10 @@ from urllib.parse import quote, unquote
 
 from engine.errors import PluginFileError
 from engine.folders import sync_folder
+from engine.model.lock import MANIFEST_FILE
 from engine.plugins.code import MAX_SOURCE_BYTES, Report, Source
 from engine.plugins.disk import write_file
-from engine.plugins.download import Download, DownloadLimits, PluginFetchFailed
+from engine.plugins.download import Download, DownloadLimits, NotThere, PluginFetchFailed
 
 __all__ = ["REMOTE_PREFIX", "FetchedCode", "Repository"]
 
@@ -58,15 +60,38 @@ class Repository:
             PluginFetchFailed: it cannot be had as text.
         """
         url = self._url(path)
-        content = self._download(url)
-        try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            raise PluginFetchFailed(
-                f"error fetching plugin from repository: not UTF-8 text: {url}"
-            ) from error
-        self._keep(url, content)
+        text = self._text(url)
+        self._keep(url, text)
         return text
+
+    def fetch_with_manifest(self, path: str) -> tuple[str, str | None]:
+        """Fetch a file and the manifest beside it, and keep them as the last good copies.
+
+        A manifest in the root of the repository would belong to no file of it.
+
+        Raises:
+            PluginFetchFailed: one of them cannot be had as text; the manifest may not be there.
+        """
+        url, manifest_path = self._url(path), _beside(path)
+        text = self._text(url)
+        if manifest_path is None:
+            self._keep(url, text)
+            return text, None
+        manifest_url = self._url(manifest_path)
+        try:
+            manifest = self._text(manifest_url)
+        except NotThere:
+            manifest = None
+        self._keep(manifest_url, manifest)
+        self._keep(url, text)
+        return text, manifest
+
+    def kept_with_manifest(self, path: str) -> tuple[str, str | None] | None:
+        """Return the last good copies, or None when there is none of the file."""
+        text, manifest_path = self.kept(path), _beside(path)
+        if text is None:
+            return None
+        return text, None if manifest_path is None else self.kept(manifest_path)
 
     def kept(self, path: str) -> str | None:
         """Return the last good copy, or None when there is none."""
@@ -96,13 +121,24 @@ class Repository:
             with self._lock:
                 self._running.discard(download)
 
-    def _keep(self, url: str, content: bytes) -> None:
-        """Store a copy; without one the plugin runs all the same."""
+    def _text(self, url: str) -> str:
         try:
+            return self._download(url).decode()
+        except UnicodeDecodeError as error:
+            raise PluginFetchFailed(
+                f"error fetching plugin from repository: not UTF-8 text: {url}"
+            ) from error
+
+    def _keep(self, url: str, text: str | None) -> None:
+        """Store a copy, or that there is nothing; without one the plugin runs all the same."""
+        try:
+            if text is None:
+                self._copy(url).unlink(missing_ok=True)
+                return
             self._copies.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._copies, prefix=_SCRATCH_PREFIX) as scratch:
                 written = Path(scratch, "copy.py")
-                write_file(written, content)
+                write_file(written, text.encode())
                 written.replace(self._copy(url))
             sync_folder(self._copies)
         except OSError as error:
@@ -145,7 +181,7 @@ class FetchedCode:
         Raises:
             PluginFileError: it cannot be had.
         """
-        return self._source(self._from().fetch(self._path))
+        return self._source(*self._from().fetch_with_manifest(self._path))
 
     def current(self) -> Source:
         """Return the file as it was when it was first asked for; see `PluginCode.current`."""
@@ -158,16 +194,24 @@ class FetchedCode:
         try:
             return self.fetch()
         except PluginFetchFailed as error:
-            kept = self._from().kept(self._path)
+            kept = self._from().kept_with_manifest(self._path)
             if kept is None:
                 raise
             self._report(f"{error}; the last good copy is used until the trigger starts again")
-            return self._source(kept)
+            return self._source(*kept)
 
     def _from(self) -> Repository:
         if self._repository is None:
             raise PluginFileError(f"cannot fetch '{self._name}': there is no plugin repository")
         return self._repository
 
-    def _source(self, text: str) -> Source:
-        return Source(self._name, text, None, hashlib.sha256(text.encode()).hexdigest())
+    def _source(self, text: str, manifest: str | None) -> Source:
+        whole = text if manifest is None else f"{text}\0{manifest}"
+        version = hashlib.sha256(whole.encode()).hexdigest()
+        return Source(self._name, text, None, version, manifest)
+
+
+def _beside(path: str) -> str | None:
+    """Return where the manifest of a file would be."""
+    folder = path.strip("/").rpartition("/")[0]
+    return f"{folder}/{MANIFEST_FILE}" if folder else None

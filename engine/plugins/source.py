@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import PluginFileError
+from engine.model.lock import MANIFEST_FILE
 from engine.plugins.code import ENTRY_FILE, LocalCode, PluginCode, Report, Source
 from engine.plugins.fetch import REMOTE_PREFIX, FetchedCode, Repository
 from engine.plugins.paths import inside
@@ -44,7 +45,7 @@ class PluginFolder:
         """
         if name.startswith(REMOTE_PREFIX):
             return FetchedCode(name, self._repository, report)
-        return LocalCode(name, lambda: self._locate(name), report)
+        return LocalCode(name, lambda: self._locate(name), report, lambda: self._manifest(name))
 
     def open(self, name: str) -> PluginCode:
         """Find a plugin that must be there.
@@ -56,17 +57,14 @@ class PluginFolder:
             self._locate(name)
         return self.find(name)
 
-    def check(self, name: str) -> None:
-        """Read a plugin that a new trigger names; a copy kept from before does not count.
+    def check(self, name: str) -> Source:
+        """Return a plugin that a new trigger names; a copy kept from before does not count.
 
         Raises:
             PluginFileError: it cannot be read.
         """
         code = self.find(name)
-        if isinstance(code, FetchedCode):
-            code.fetch()
-        else:
-            code.current()
+        return code.fetch() if isinstance(code, FetchedCode) else code.current()
 
     def path(self, name: str) -> Path | None:
         """Return where a plugin is, or would be; None when that is not on this machine.
@@ -75,6 +73,11 @@ class PluginFolder:
             PluginFileError: it would lie outside the folder.
         """
         return None if name.startswith(REMOTE_PREFIX) else inside(self.directory, name)
+
+    def _manifest(self, name: str) -> Path | None:
+        """Return where the manifest of a single file would be; none is directly in the folder."""
+        parent = Path(name).parent
+        return inside(self.directory, str(parent / MANIFEST_FILE)) if parent.parts else None
 
     def _locate(self, name: str) -> Path:
         path = inside(self.directory, name)

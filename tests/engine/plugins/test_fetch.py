@@ -206,7 +206,7 @@ def test_code_is_fetched_once_and_then_kept(repo: type[Handler], repository: Rep
 
     assert first is second
     assert (first.name, first.text, first.folder) == ("gh:a/b.py", CODE, None)
-    assert (len(repo.asked), reports) == (1, [])
+    assert (repo.asked, reports) == (["/base/a/b.py", "/base/a/manifest.toml"], [])
 
 
 def test_the_last_good_copy_serves_when_the_source_is_gone(
