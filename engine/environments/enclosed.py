@@ -54,7 +54,7 @@ class EnclosedRun:
     """Runs installers behind the sandbox of a server; see `Run`.
 
     Where the sandbox is off they run as any other program; where the machine has little of one,
-    behind that.
+    behind that, unless they run code of packages.
 
     Args:
         walls: that hold them.
@@ -74,6 +74,8 @@ class EnclosedRun:
 
     def __call__(self, command: Command, on_line: OnLine = ignore) -> Finished:
         """Run a program; see `Run`."""
+        if command.runs_packages:
+            self._walls.sandbox.check()
         try:
             ending = self._walls.run(self._task(command), on_line)
         except InstallFailed as error:

@@ -138,5 +138,6 @@ class Pip:
             writes=(folder,) if is_apart else (self._supply.cache_dir, folder),
             variables={**_VARIABLES, "PIP_CACHE_DIR": str(cache)},
             network=network,
+            runs_packages=is_apart,
             timeout_s=self._supply.timeout_s,
         )

@@ -32,6 +32,8 @@ class Command:
             installer's user from then on.
         variables: added to those that every installer gets.
         network: whether it reaches the index.
+        runs_packages: whether code of packages is run, as to build them from source: refused where
+            plugins may not run.
         timeout_s: > 0; it is ended after that.
         cwd: where it starts; an empty folder of its own, removed afterwards, when None.
     """
@@ -41,6 +43,7 @@ class Command:
     writes: tuple[Path, ...] = ()
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     network: bool = False
+    runs_packages: bool = False
     timeout_s: float = 600.0
     cwd: Path | None = None
 
@@ -74,6 +77,7 @@ class Run(Protocol):
 
         Raises:
             InstallFailed: it could not be started, took too long, or more memory than it may.
+            SandboxUnavailable: it runs code of packages, where no plugin may run.
             Stopping: the server is shutting down.
         """
         ...

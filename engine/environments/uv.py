@@ -171,6 +171,7 @@ class Uv:
             writes=(folder,) if is_apart else (self._supply.cache_dir, folder),
             variables={**_VARIABLES, "UV_CACHE_DIR": str(cache)},
             network=network,
+            runs_packages=is_apart,
             timeout_s=self._supply.timeout_s,
         )
 

@@ -18,6 +18,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.environments.enclosed import EnclosedRun
+from engine.environments.running import Command
+from engine.environments.walls import Walls
+from engine.sandbox.launch import SandboxUnavailable
+from engine.sandbox.sandbox import Sandbox
 from tests.confined import BWRAP, USER
 from tests.enclosing import READY, UV, Place, Told, why_not
 from tests.indexing import indexing, wheel
@@ -299,6 +304,16 @@ def test_a_program_that_is_none_is_told(anywhere: Place) -> None:
 
     assert str(missing) in told.text + told.output
     assert told.status or told.error
+
+
+def test_code_of_packages_is_not_run_where_no_plugin_may_run(tmp_path: Path) -> None:
+    run = EnclosedRun(Walls(Sandbox("required"), tmp_path / "scratch"))
+    argv = ("/bin/echo", "run")
+
+    with pytest.raises(SandboxUnavailable):
+        run(Command(argv=argv, runs_packages=True))
+
+    assert run(Command(argv=argv)).output == "run"
 
 
 def test_a_folder_of_somebody_else_is_not_taken_over() -> None:
