@@ -13,12 +13,12 @@ import zmq
 
 from engine.app.confinement import Confinement
 from engine.app.durable import DurableState
+from engine.app.packages import PackageServices
 from engine.cache import GlobalCache
 from engine.catalog.commands import disable_trigger
 from engine.catalog.state import Catalog
 from engine.clock import SystemClock
 from engine.config import Config
-from engine.environments.installer import Installer
 from engine.errors import UserError
 from engine.ingest.backlog import Backlog
 from engine.ingest.history import RunHistory
@@ -104,11 +104,24 @@ class PluginServices:
         tables.register("plugin_files", plugin_files(plugins), internal_only=True)
         self.sources = PluginSources(lambda: state.catalog.catalog, plugins, self._uploads)
         self.confinement = Confinement(config, clock, ring, on_crash, own_address)
+        self.confinement.start(closing)
         tables.register(
             "processing_engine_sandbox",
             sandbox_table(lambda: self.confinement.report, config.sandbox.mode),
         )
-        premises = _premises(config, self.confinement.quarters, closing)
+        self.packages = PackageServices(
+            config,
+            state.catalog,
+            self.confinement.quarters.sandbox,
+            clock,
+            on_crash,
+            in_use=lambda: {each.environment_dir for each in premises.roster.watched()},
+            wake=self._wake,
+            plugins=plugins,
+            note=lambda trigger, text: ring.add(clock.now_ns(), trigger, "ERROR", text),
+        )
+        self.provisioning = self.packages.provisioning
+        premises = _premises(config, self.confinement.quarters, self.packages, closing)
         self.usage = UsageWatch(
             premises.roster,
             premises.disk,
@@ -116,7 +129,14 @@ class PluginServices:
             is_enforcing=config.sandbox.mode != "off",
         )
         tables.register("processing_engine_workers", worker_table(self.usage.rows, self._phases))
-        self.dry_runs = DryRuns(premises, self.queries, state.catalog, clock, plugins.open)
+        self.dry_runs = DryRuns(
+            premises,
+            self.queries,
+            state.catalog,
+            clock,
+            plugins.open,
+            find_home=self.provisioning.home_for,
+        )
         self.scheduler = Scheduler(clock, self._announce_due, on_crash)
         self.registry = Registry(
             Site(
@@ -143,14 +163,8 @@ class PluginServices:
                 ),
                 arrivals=state.arrivals,
                 commit=state.committer.submit,  # progress without rows, also when memory is full
+                follow=self.packages.follow,
             )
-        )
-        self.packages = Installer(
-            lambda: premises.environment()[0],
-            config.packages.manager,
-            config.packages.install_timeout_s,
-            note_change=premises.note_packages_changed,
-            on_changed=self.registry.renew,
         )
         state.announce_to = self.registry.announce_end
         self.definitions = TriggerDefinitions(
@@ -179,7 +193,6 @@ class PluginServices:
         """Start every enabled trigger after its own position, then the sources of events."""
         catalog = self._state.catalog.catalog
         progress = self._found_progress(catalog)
-        self.confinement.start(self._closing)
         self.confinement.quarters.sweep(catalog.triggers)
         self._closing.callback(self.dry_runs.stop)
         self.history.start()
@@ -187,8 +200,9 @@ class PluginServices:
         self._uploads.clean()
         self.usage.start()
         self._closing.callback(self.usage.stop)
+        self.packages.start(self._closing)
         self._closing.callback(self.registry.stop_all)
-        self._closing.callback(self.packages.stop)
+        self._closing.callback(self.packages.stop)  # before them: they wait for what is built
         self._closing.callback(self._repository.close)  # before it, so that nobody waits for it
         self.registry.start_all(bookmarks(progress))
         for database in catalog.databases.values():
@@ -218,7 +232,8 @@ class PluginServices:
         self.confinement.quarters.forget(trigger_id)
 
     def _phases(self) -> dict[int, str]:
-        return {s.trigger.id: s.phase.value for s in self.registry.supervisors()}
+        phases = {s.trigger.id: s.phase.value for s in self.registry.supervisors()}
+        return self.packages.lodging.with_building(phases)
 
     def _lags(self) -> dict[int, Lag]:
         return self.registry.lags()
@@ -228,6 +243,9 @@ class PluginServices:
             now = Ticks(self._clock.now_ns())
             entry = RunEntry(Run(trigger.id, ""), trigger.database_id, (), now, ())
             self._state.writer.commit(entry).result()
+
+    def _wake(self, trigger_id: int | None) -> None:
+        self.registry.wake(trigger_id)
 
     def _announce_due(self, trigger_id: int, due_ns: int) -> None:
         self.registry.announce_due(trigger_id, due_ns)
@@ -258,15 +276,17 @@ def _repository(config: Config) -> Repository:
     return Repository(config.plugin_repo, copies)
 
 
-def _premises(config: Config, quarters: Quarters, closing: ExitStack) -> Premises:
+def _premises(
+    config: Config, quarters: Quarters, packages: PackageServices, closing: ExitStack
+) -> Premises:
     context: Context = zmq.Context(io_threads=1)
     closing.callback(context.term)
     plugin_dir = Path(config.plugin_dir).absolute()
     premises = Premises(
         context,
         plugin_dir=plugin_dir,
-        environment_dir=Path(config.packages.environment_dir or plugin_dir / ".venv").absolute(),
-        runtime_dir=Path(config.data_dir).absolute() / "runtime",
+        homes=packages.lodging,
+        runtime_dir=packages.runtime_dir,
         limits=RunLimits(
             start_s=config.workers.start_timeout_s,
             run_s=config.sandbox.run_timeout_s,

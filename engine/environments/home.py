@@ -18,6 +18,7 @@ class BuildingEnvironment(PluginError):
     """The environment is on its way; `done` tells when to ask again."""
 
     code = "building_environment"
+    http_status = 503
 
     def __init__(self, text: str, done: Future[None]) -> None:
         super().__init__(text)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,10 @@ class Lodging:
         awaited = self._awaited.get(trigger_id)
         return awaited is not None and not awaited.done()
 
+    def with_building(self, phases: Mapping[int, str]) -> dict[int, str]:
+        """Return what triggers are doing, by id, with `building` for those that wait for that."""
+        return {id_: "building" if self.is_building(id_) else phases[id_] for id_ in phases}
+
     def lock_of(self, trigger_id: int) -> Lock | None:
         """Return the lock that a trigger runs on; None for the user's own environment."""
         self._is_foreign = self._shared.is_foreign()
@@ -106,6 +110,21 @@ class Lodging:
         if pin is not None:
             return catalog.locks[pin.lock_id]
         return None if self._is_foreign else self._environments.empty()
+
+    def home_of(self, found: Future[Prepared | None]) -> Home:
+        """Wait for what was prepared, None for the shared one, and return its home.
+
+        Raises:
+            As `Environments.prepare` and `of`.
+        """
+        prepared = found.result()
+        if prepared is not None:
+            return self.of_prepared(prepared)
+        try:
+            return self.of(SHARED)
+        except BuildingEnvironment as building:
+            building.done.result()
+        return self.of(SHARED)
 
     @property
     def path(self) -> Path:

@@ -27,6 +27,7 @@ from engine.environments.jobs import Job, Jobs, Label
 from engine.environments.making import Keeper, Maker, Prepared
 from engine.environments.pending import settled
 from engine.environments.running import OnLine
+from engine.environments.shelf import MissingEnvironment
 from engine.model.lock import Asked, Lock, Reason
 
 __all__ = ["Condition", "Environments"]
@@ -156,7 +157,10 @@ class Environments:
         Raises:
             BrokenEnvironment: it is damaged.
         """
-        return self.shelf.open(lock_id) if self.shelf.path(lock_id).exists() else None
+        try:
+            return self.shelf.open(lock_id)
+        except MissingEnvironment:
+            return None
 
     def serves(self, asked: Asked, lock: Lock) -> bool:
         """Tell whether a lock is for the Python that would be chosen today; see `Maker`."""

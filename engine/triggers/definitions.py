@@ -20,8 +20,10 @@ from engine.catalog.commands import (
     enable_trigger,
 )
 from engine.catalog.confining import confine_trigger
+from engine.catalog.pinning import Pinned
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
+from engine.environments.making import Prepared
 from engine.errors import InvalidParameter
 from engine.model.grants import Grants
 from engine.model.limits import Limits
@@ -84,8 +86,12 @@ class TriggerDefinitions:
         self._admit = admit
         self._lock = threading.Lock()
 
-    def create(self, new: NewTrigger) -> None:
+    def create(self, new: NewTrigger, prepared: Prepared | None = None) -> None:
         """Create a trigger and start it unless it is to rest.
+
+        Args:
+            new: what the user gave.
+            prepared: the environment of its own that it runs in, from `Provisioning.prepare`.
 
         Raises:
             InvalidParameter: the server is set up to refuse triggers of its kind, or what it is
@@ -101,7 +107,12 @@ class TriggerDefinitions:
         self._admit(new.settings.grants, new.settings.limits)
         self._plugins.check(new.plugin)  # may wait for a repository, so before the lock
         with self._lock:
-            decide = create_trigger(new, start=self._log_end(), now_ns=self._clock.now_ns())
+            decide = create_trigger(
+                new,
+                start=self._log_end(),
+                now_ns=self._clock.now_ns(),
+                pinned=None if prepared is None else Pinned(prepared.asked, prepared.lock),
+            )
             self._catalog.update(decide)
             trigger = self._catalog.catalog.trigger_named(new.database, new.name)
             log.info("trigger created", extra={"trigger": trigger.name})

@@ -25,7 +25,8 @@ from engine.model.trigger import (
     Trigger,
     kind,
 )
-from engine.plugins.source import PluginFolder
+from engine.plugins.code import Report
+from engine.plugins.source import PluginCode, PluginFolder
 from engine.storage.arrivals import Arrivals
 from engine.workers import moves
 from engine.workers.assignment import Assignment, Shared
@@ -47,7 +48,12 @@ __all__ = ["Site", "SupervisorMaker"]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where supervisors are set up, and with what."""
+    """Where supervisors are set up, and with what.
+
+    Args:
+        follow: returns code whose packages follow it; is given the trigger, its code, and where
+            to tell what goes wrong.
+    """
 
     catalog: CatalogStore
     clock: Clock
@@ -60,6 +66,7 @@ class Site:
     backlog: Backlog
     arrivals: Arrivals
     commit: Callable[[Entry], Future[int]]
+    follow: Callable[[Trigger, PluginCode, Report], PluginCode] = lambda _trigger, code, _: code
 
 
 class SupervisorMaker:
@@ -81,9 +88,12 @@ class SupervisorMaker:
             kind(trigger.spec),
             Torrent(),
         )
-        code = site.plugins.find(trigger.plugin, lambda text: log_of().engine_line("WARN", text))
+        report = functools.partial(_warn, log_of())
+        code = site.plugins.find(trigger.plugin, report)
         return Supervisor(
-            Assignment(trigger, database, code, self._policy(trigger)),
+            Assignment(
+                trigger, database, site.follow(trigger, code, report), self._policy(trigger)
+            ),
             self._inbox(trigger, Nudges(nudges), log_of(), bookmark),
             nudges,
             spawner=Spawner(site.premises, site.callbacks, trigger, database),
@@ -166,6 +176,10 @@ class SupervisorMaker:
             f"{self._site.config.max_causes} plugin runs that feed each other: "
             f"{' -> '.join(names)}; let one of these plugins skip the tables that the others write"
         )
+
+
+def _warn(trigger_log: TriggerLog, text: str) -> None:
+    trigger_log.engine_line("WARN", text)
 
 
 def _report_dropped(trigger_log: TriggerLog, trigger: Trigger, turn: Turn) -> None:

@@ -19,10 +19,11 @@ from contextlib import contextmanager
 
 from engine.catalog.store import CatalogStore
 from engine.clock import Clock
-from engine.errors import Busy, Stopping
+from engine.environments.home import Home
+from engine.errors import Busy, EngineError, Stopping
 from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.event import ScheduledEvent
-from engine.plugins.source import PluginCode
+from engine.plugins.source import PluginCode, Source
 from engine.workers.callbacks import Queries
 from engine.workers.conversation import StopAsked
 from engine.workers.drycaches import DryCaches
@@ -47,6 +48,8 @@ class DryRuns:
         catalog: what written lines are checked against.
         clock: of schedules, lines without a time, and caches.
         open_plugin: finds a plugin by name; raises PluginFileError.
+        find_home: returns where a plugin lives, built for it if need be; None for the shared
+            environment. May take as long as an installation.
     """
 
     def __init__(
@@ -56,12 +59,14 @@ class DryRuns:
         catalog: CatalogStore,
         clock: Clock,
         open_plugin: Callable[[str], PluginCode],
+        find_home: Callable[[str, Source], Home | None] = lambda _name, _source: None,
     ) -> None:
         self._premises = premises
         self._queries = queries
         self._catalog = catalog
         self._clock = clock
         self._open_plugin = open_plugin
+        self._find_home = find_home
         self._caches = DryCaches(clock)
         self._free = threading.Semaphore(_AT_ONCE)
         self._stopping = threading.Event()
@@ -105,8 +110,14 @@ class DryRuns:
             work = work_of(run, self._catalog.catalog, now_ns)
         except OccasionRefused as error:
             return DryRunReport(errors=(str(error),))
+        try:
+            home = self._find_home(run.plugin, source)
+        except Stopping:
+            raise
+        except EngineError as error:
+            return DryRunReport(errors=(f"the plugin's packages cannot be had: {error}",))
         cache = self._caches.open(run.cache_name)
-        stage = Stage(self._premises, self._queries, self._clock, run, cache)
+        stage = Stage(self._premises, self._queries, self._clock, run, cache, home=home)
         with self._interruptible() as nudge:
             rehearsed = stage.perform(source, work, nudge, self._stopping)
         self._caches.keep(run.cache_name, cache)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from engine.clock import Clock
+from engine.environments.home import Home
 from engine.errors import EngineError
 from engine.ingest.transaction import RunIdentity
 from engine.logs import LogRing
@@ -77,10 +78,18 @@ class Stage:
         clock: of log lines and caches.
         run: what is asked for.
         cache: of the run's name.
+        home: where the plugin lives.
     """
 
     def __init__(
-        self, premises: Premises, queries: Queries, clock: Clock, run: DryRun, cache: DryCache
+        self,
+        premises: Premises,
+        queries: Queries,
+        clock: Clock,
+        run: DryRun,
+        cache: DryCache,
+        *,
+        home: Home | None = None,
     ) -> None:
         self._clock = clock
         self._run = run
@@ -93,7 +102,9 @@ class Stage:
         trigger = _trigger(run)
         self._log = TriggerLog(self._ring, clock, trigger.name, kind(trigger.spec))
         callbacks = Callbacks(queries, self._writes, cache.shared)
-        self._spawner = Spawner(premises, callbacks, trigger, run.database, mirror=cache.own)
+        self._spawner = Spawner(
+            premises, callbacks, trigger, run.database, mirror=cache.own, home=home
+        )
 
     def perform(
         self, source: Source, work: Work, nudge: Nudge, stopping: threading.Event

@@ -102,6 +102,25 @@ class Generation:
             self.loaded = source
             return True
 
+    def fitting(self, source: Source, *, may_leave: bool) -> Source | None:
+        """Return what a lane runs here: the newest code, or what the process has already.
+
+        Code and packages may have changed together, and then the newest code needs what only a
+        fresh process has.
+
+        Args:
+            source: the newest.
+            may_leave: whether the lane need not wait for a fresh process.
+
+        Returns:
+            None when it has to be run in a fresh process.
+        """
+        if self._have_packages_changed():
+            if may_leave:
+                return None
+            source = self.loaded or source
+        return source if self.adopt(source) else None
+
     @property
     def has_one_lane(self) -> bool:
         """Whether no other lane is left."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
 from collections.abc import Sequence
 
@@ -34,6 +35,12 @@ class Nudge:
         """Forget pending signals; look for work after this, not before."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._descriptor)
+
+    def wait(self, within_s: float | None = None) -> None:
+        """Wait for a signal, which stays pending, or for some seconds; None for ever."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        poll.poll(None if within_s is None else within_s * 1000)
 
     def close(self) -> None:
         """Release the descriptor; a second time nothing."""

@@ -1,7 +1,7 @@
 """The running triggers: one supervisor each, started and stopped as the catalog says.
 
 `start`, `stop` and `stop_all` are called by one thread at a time (the definitions hold a lock);
-`announce_end`, `announce_due`, `submit`, `redrive`, `renew` and `confine` by any.
+`announce_end`, `announce_due`, `submit`, `redrive`, `renew`, `wake` and `confine` by any.
 """
 
 from __future__ import annotations
@@ -90,6 +90,16 @@ class Registry:
         for supervisor in self.supervisors():
             supervisor.wake()
             self._stopping.wait(_BETWEEN_RENEWALS_S)
+
+    def wake(self, trigger_id: int | None) -> None:
+        """Have the workers of a trigger that rest look whether they are outdated; None for all."""
+        if trigger_id is None:
+            self.renew()
+            return
+        with self._lock:
+            supervisor = self._running.get(trigger_id)
+        if supervisor is not None:
+            supervisor.wake()
 
     def confine(self, trigger: Trigger) -> None:
         """Have a trigger, if it runs, change over to a worker with its new grants and limits."""

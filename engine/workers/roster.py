@@ -57,6 +57,7 @@ class Watched:
         limits: what it may use.
         started_ns: UTC nanoseconds.
         private_dir: its own folder, if it has one.
+        environment_dir: of the packages that it runs on.
     """
 
     trigger_id: int
@@ -66,6 +67,7 @@ class Watched:
     limits: Limits
     started_ns: int
     private_dir: Path | None = None
+    environment_dir: Path = Path()
 
 
 class Roster:

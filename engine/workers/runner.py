@@ -20,6 +20,7 @@ from engine.plugins.source import Source
 from engine.workers import moves
 from engine.workers.assignment import Assignment, Shared
 from engine.workers.backoff import STABLE_AFTER_S, delay_s
+from engine.workers.boarding import Boarding
 from engine.workers.bookkeeper import Bookkeeper
 from engine.workers.callbacks import RunContext
 from engine.workers.conversation import GreetingFailed, StopAsked
@@ -60,6 +61,7 @@ class Runner:
         self._log = trigger_log
         self._shared = shared
         self._books = Bookkeeper(assignment, inbox, trigger_log, shared)
+        self._boarding = Boarding(assignment.code, lane, inbox, crew=crew, end=end)
         self._state = moves.State()
         self._worker: Worker | None = None
         self._loaded: Source | None = None
@@ -137,8 +139,7 @@ class Runner:
         if self._end.is_stopping():
             return moves.Unwanted()
         try:
-            self._assignment.code.current()  # as long as there is none, the trigger waits for it
-            self._worker = self._crew.board(self._lane)
+            self._worker = self._boarding.board()
         except (GreetingFailed, EngineError) as error:
             return moves.StartFailed(str(error))
         except StopAsked:
@@ -202,10 +203,11 @@ class Runner:
 
     def _run_now(self, worker: Worker, work: Work) -> moves.Happening:
         try:
-            source = self._assignment.code.current()
+            newest = self._assignment.code.current()
         except EngineError as error:
             return moves.Ran(Failed(str(error), ""))
-        if not worker.generation.adopt(source):
+        source = worker.generation.fitting(newest, may_leave=self._lane == 0)
+        if source is None:
             self._crew.renew(worker)
             return self._change_over(worker)
         identity = self._books.begin(work, self._state.runs + 1, worker.generation.meter)

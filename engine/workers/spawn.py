@@ -16,6 +16,7 @@ from pathlib import Path
 import msgpack
 
 from engine.cache import Mirror
+from engine.environments.home import Home
 from engine.model.trigger import Kind, Trigger, kind
 from engine.sandbox.sandbox import Order
 from engine.workers.callbacks import Callbacks
@@ -44,12 +45,24 @@ class Spawner:
         database: str,
         *,
         mirror: Mirror | None = None,
+        home: Home | None = None,
     ) -> None:
+        """Set up a spawner.
+
+        Args:
+            premises: those of all workers.
+            callbacks: what workers may ask for.
+            trigger: whose workers are started.
+            database: its name.
+            mirror: of the cache; an empty one if None.
+            home: where they live, whatever the trigger's own home is; that if None.
+        """
         self._premises = premises
         self._callbacks = callbacks
         self._trigger = trigger
         self._database = database
         self._mirror = mirror or Mirror()
+        self._home = home
 
     def confine(self, trigger: Trigger) -> None:
         """Start workers with other grants and limits; those that run are outdated. Any thread."""
@@ -59,7 +72,8 @@ class Spawner:
         """Start a process with a lane for each end; it has not said anything yet.
 
         Raises:
-            PluginError: its environment is broken or the process cannot be started.
+            PluginError: its environment is being built or broken, or the process cannot be
+                started.
         """
         try:
             return self._spawn(ends)
@@ -70,7 +84,7 @@ class Spawner:
         sandbox = self._premises.quarters.sandbox
         sandbox.check()
         is_outdated = self._watch()
-        environment, runtime = self._premises.environment()
+        home = self._home or self._premises.home(self._trigger.id)
         folder = _private_folder(self._premises.sockets, f"{self._trigger.id}-")
         endpoints = [f"ipc://{folder}/{number}" for number in range(len(ends))]
         token = secrets.token_bytes(_TOKEN_BYTES)
@@ -78,13 +92,13 @@ class Spawner:
         try:
             for endpoint in endpoints:
                 lanes.append(Lane(self._premises.context, endpoint))  # noqa: PERF401  see below
-            order = self._order(Place(environment, runtime, folder), endpoints, token)
+            order = self._order(Place(home.environment, home.runtime, folder), endpoints, token)
             private_dir = self._check_disk(order)
             process = WorkerProcess(partial(sandbox.start, order), self._trigger.name)
         except BaseException:
             _give_up(lanes, folder)
             raise
-        watched = self._watched(process, private_dir)
+        watched = self._watched(process, private_dir, home)
         roster = self._premises.roster
         try:
             generation = Generation(
@@ -103,7 +117,8 @@ class Spawner:
 
     def _watch(self) -> Callable[[], bool]:
         """Return a call that tells whether packages, view, grants or limits have changed since."""
-        trigger, have_packages_changed = self._trigger, self._premises.watch_packages()
+        trigger = self._trigger
+        have_packages_changed = self._premises.homes.watch(trigger.id)
         view = self._premises.quarters.watch_view(trigger)
         return lambda: have_packages_changed() or self._trigger is not trigger or view.has_changed()
 
@@ -128,7 +143,7 @@ class Spawner:
             limits=self._limits(),
         )
 
-    def _watched(self, process: WorkerProcess, private_dir: Path | None) -> Watched:
+    def _watched(self, process: WorkerProcess, private_dir: Path | None, home: Home) -> Watched:
         trigger = self._trigger
         return Watched(
             trigger_id=trigger.id,
@@ -138,6 +153,7 @@ class Spawner:
             limits=self._premises.quarters.limits(trigger),
             started_ns=time.time_ns(),
             private_dir=private_dir,
+            environment_dir=home.environment.root,
         )
 
     def _limits(self) -> RunLimits:

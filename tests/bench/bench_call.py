@@ -23,6 +23,7 @@ import zmq
 
 from engine.cache import GlobalCache
 from engine.clock import SystemClock
+from engine.environments.standing import StandingEnvironment
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run
 from engine.model.trigger import EverySpec, Trigger, TriggerSettings
@@ -57,7 +58,7 @@ def worker_of(folder: Path) -> Iterator[Worker]:
     premises = Premises(
         context,
         plugin_dir=folder,
-        environment_dir=folder / ".venv",
+        homes=StandingEnvironment(folder / ".venv", folder / "runtime"),
         runtime_dir=folder / "runtime",
         limits=RunLimits(start_s=60, run_s=60, cancel_grace_s=1),
         mirror_value_bytes=1024,

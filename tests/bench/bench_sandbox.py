@@ -24,6 +24,7 @@ import zmq
 from engine.cache import GlobalCache
 from engine.clock import SystemClock
 from engine.config import SandboxConfig
+from engine.environments.standing import StandingEnvironment
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run
 from engine.model.trigger import EverySpec, Trigger, TriggerSettings
@@ -56,7 +57,7 @@ class House:
         self._premises = Premises(
             self._context,
             plugin_dir=plugins,
-            environment_dir=plugins / ".venv",
+            homes=StandingEnvironment(plugins / ".venv", folder / "runtime"),
             runtime_dir=folder / "runtime",
             limits=RunLimits(start_s=60, run_s=60, cancel_grace_s=1),
             mirror_value_bytes=1024,

@@ -17,10 +17,13 @@ import zmq
 from engine.cache import GlobalCache
 from engine.clock import SystemClock
 from engine.environments.environment import Environment
+from engine.environments.home import Home
+from engine.environments.standing import StandingEnvironment
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run
 from engine.model.event import Crashed, Outcome, ProtocolBroken, Succeeded, TimedOut
 from engine.model.limits import Limits
+from engine.model.lock import SHARED
 from engine.model.trigger import RequestSpec, Trigger, TriggerSettings
 from engine.plugins.source import Source
 from engine.workers.answers import AnswerSink
@@ -150,7 +153,7 @@ class _LyingPremises:
 
     def __init__(self, real: Premises, environment: Environment, folder: Path) -> None:
         self._real = real
-        self.environment = lambda: (environment, folder)
+        self.home = lambda _: Home(environment, folder)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._real, name)
@@ -163,12 +166,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     premises = Premises(
         context,
         plugin_dir=base / "plugins",
-        environment_dir=base / "plugins" / ".venv",
+        homes=StandingEnvironment(base / "plugins" / ".venv", base / "runtime"),
         runtime_dir=base / "runtime",
         limits=RunLimits(start_s=20.0, run_s=2.0, cancel_grace_s=0.5),
         mirror_value_bytes=1024,
     )
-    environment, runtime = premises.environment()
+    home = premises.home(SHARED)
+    environment, runtime = home.environment, home.runtime
     folder = base / "lies"
     folder.mkdir()
     started: list[Worker] = []

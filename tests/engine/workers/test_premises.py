@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 
-import pytest
 import zmq
 
-from engine.environments.environment import BrokenEnvironment
+from engine.environments.standing import StandingEnvironment
 from engine.workers.conversation import RunLimits
 from engine.workers.premises import SOCKETS_MODE, Premises
 
@@ -17,7 +15,7 @@ def premises(folder: Path) -> Premises:
     return Premises(
         zmq.Context.instance(),
         plugin_dir=folder / "plugins",
-        environment_dir=folder / "plugins" / ".venv",
+        homes=StandingEnvironment(folder / "plugins" / ".venv", folder / "runtime"),
         runtime_dir=folder / "runtime",
         limits=RunLimits(1.0, 1.0, 1.0),
         mirror_value_bytes=1,
@@ -78,41 +76,3 @@ def test_a_folder_that_is_not_ours_is_not_used(tmp_path: Path) -> None:
     assert second.sockets != first.sockets
     assert tmp_path.exists()
     second.close()
-
-
-def test_processes_are_outdated_by_changes_after_their_start_only(tmp_path: Path) -> None:
-    place = premises(tmp_path)
-    place.note_packages_changed()
-    before = place.watch_packages()
-
-    assert not before()
-    place.note_packages_changed()
-    assert before()
-    assert not place.watch_packages()()
-    place.close()
-
-
-def test_a_broken_environment_is_told_at_once_to_those_who_ask_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shared = premises(tmp_path)
-    link = tmp_path / "plugins" / ".venv" / "bin" / "python"
-    link.parent.mkdir(parents=True)
-    calls, python = tmp_path / "calls", tmp_path / "python"
-    link.symlink_to(python)
-    python.write_text(f"#!/bin/sh\necho x >> {calls}\nexit 3\n")
-    python.chmod(0o755)
-
-    for _ in range(3):
-        with pytest.raises(BrokenEnvironment, match="does not run"):
-            shared.environment()
-
-    assert calls.read_text() == "x\n"
-
-    later_s = time.monotonic() + 60
-    monkeypatch.setattr(time, "monotonic", lambda: later_s)
-    with pytest.raises(BrokenEnvironment):
-        shared.environment()
-
-    assert calls.read_text() == "x\nx\n"
-    shared.close()
