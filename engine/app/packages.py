@@ -33,6 +33,8 @@ from engine.model.lock import SHARED, Asked, EnvironmentChange, change_of
 from engine.model.trigger import Trigger
 from engine.plugins.code import Report
 from engine.plugins.source import PluginCode, PluginFolder
+from engine.query.environment_table import BuildRow, Kept, environment_table
+from engine.query.system_tables import Provider
 from engine.sandbox.sandbox import Sandbox
 from engine.service import CrashHandler
 from engine.triggers.following import FollowedCode
@@ -137,6 +139,11 @@ class PackageServices:
             lambda: self.lodging.collect(settings.unused_days * _DAY_S, in_use()), on_crash
         )
 
+    @property
+    def table(self) -> Provider:
+        """The table of environments."""
+        return environment_table(self._builds, self._kept)
+
     def start(self, closing: ExitStack) -> None:
         """Put the folders in order; whatever is missing is built when it is needed."""
         self.environments.start()
@@ -171,6 +178,25 @@ class PackageServices:
         self._installer.stop()
         self.environments.stop()
         self.provisioning.stop()
+
+    def _builds(self) -> list[BuildRow]:
+        return [
+            BuildRow(
+                database=job.label.database or None,
+                trigger=job.label.trigger,
+                state=job.state.value,
+                requirements=job.asked.requirements,
+                began_ns=job.began_ns,
+                last_line=job.last_line,
+                error=job.error,
+            )
+            for job in self.environments.jobs()
+        ]
+
+    def _kept(self, lock_id: str) -> Kept:
+        condition = self.environments.condition(lock_id)
+        size_bytes = condition.size_bytes if condition.is_there else None
+        return Kept(size_bytes, condition.reason_broken)
 
     def _probe(self, environment: Environment, runtime: Path, asked: Asked) -> None:
         modules = modules_asked(environment, names_of(asked))

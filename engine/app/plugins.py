@@ -121,6 +121,7 @@ class PluginServices:
             note=lambda trigger, text: ring.add(clock.now_ns(), trigger, "ERROR", text),
         )
         self.provisioning = self.packages.provisioning
+        tables.register("processing_engine_environments", self.packages.table)
         premises = _premises(config, self.confinement.quarters, self.packages, closing)
         self.usage = UsageWatch(
             premises.roster,
