@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from engine.logs import LogRing
 from engine.sandbox.egress import Egress
 from engine.sandbox.report import Report
 from engine.sandbox.sandbox import Sandbox
+from engine.sandbox.upstream import upstream_of
 from engine.service import CrashHandler
 from engine.workers.quarters import Quarters
 
@@ -38,7 +40,9 @@ class Confinement:
         own_address: Callable[[], tuple[str, int]],
     ) -> None:
         self._egress = Egress(
-            lambda trigger, text: ring.add(clock.now_ns(), trigger, "WARN", text), on_crash
+            lambda trigger, text: ring.add(clock.now_ns(), trigger, "WARN", text),
+            on_crash,
+            upstream=upstream_of(os.environ),
         )
         data_dir = Path(config.data_dir).absolute() / config.node_id
         self._sandbox = Sandbox(

@@ -20,7 +20,8 @@ from ipaddress import IPv4Address
 from engine.model.grants import Grants
 from engine.sandbox.addresses import Address, parse_address
 from engine.sandbox.proxy_request import Refusal
-from engine.sandbox.reach import Route, ToAddress, ToName, ToServer, reachable
+from engine.sandbox.reach import Route, ToAddress, ToName, ToServer, is_operators, reachable
+from engine.sandbox.upstream import Upstream, through
 
 __all__ = ["Connect", "Dialler", "Resolve", "connect_to", "is_of_this_machine", "resolve_name"]
 
@@ -40,10 +41,14 @@ class Dialler:
         resolve: a name to addresses; may block, raises OSError.
         connect: to one address; raises OSError.
         pool: where `resolve` runs.
+        upstream: the proxy that this server has to use, for the operator's own hosts.
     """
 
-    def __init__(self, resolve: Resolve, connect: Connect, pool: Executor) -> None:
+    def __init__(
+        self, resolve: Resolve, connect: Connect, pool: Executor, upstream: Upstream | None = None
+    ) -> None:
         self._resolve = resolve
+        self._upstream = upstream
         self._connect = connect
         self._pool = pool
 
@@ -58,19 +63,29 @@ class Dialler:
             turn: to look up names; bounds what one worker takes of the pool.
             own_port: of this server, which only `ToServer` leads to.
         """
-        addresses = await self._addresses(route, grants, turn)
+        upstream = self._upstream_for(route, grants)
+        way: Route = route if upstream is None else ToServer(upstream.host, upstream.port)
+        addresses = await self._addresses(way, grants, turn)
         if isinstance(addresses, Refusal):
             return addresses
-        is_to_own_port = route.port == own_port and not isinstance(route, ToServer)
+        is_to_own_port = way.port == own_port and not isinstance(route, ToServer)
         if is_to_own_port and any(map(is_of_this_machine, addresses)):
             return Refusal(403, "this server is reached as localhost, with the grant net=self")
         try:
             async with asyncio.timeout(_CONNECT_S):
-                return await self._first(addresses, route.port)
+                connection = await self._first(addresses, way.port)
+                return await _tunnelled(connection, upstream, route)
         except TimeoutError:
             return Refusal(504, "the host did not take the connection in time")
         except OSError as error:
             return Refusal(502, f"cannot connect to the host: {error.strerror or error}")
+
+    def _upstream_for(self, route: Route, grants: Grants) -> Upstream | None:
+        if self._upstream is None or isinstance(route, ToServer):
+            return None
+        host = _host(route)
+        is_its = is_operators(host, route.port, grants) and self._upstream.takes(host)
+        return self._upstream if is_its else None
 
     async def _addresses(
         self, route: Route, grants: Grants, turn: asyncio.Semaphore
@@ -120,6 +135,29 @@ class Dialler:
             except OSError as error:
                 failure = error
         raise failure
+
+
+def _host(route: Route) -> str:
+    match route:
+        case ToAddress(address):
+            return str(address)
+        case ToServer(host):
+            return host
+        case ToName(name):
+            return name
+
+
+async def _tunnelled(
+    connection: socket.socket, upstream: Upstream | None, route: Route
+) -> socket.socket:
+    if upstream is None:
+        return connection
+    try:
+        await through(connection, upstream, _host(route), route.port)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def resolve_name(name: str) -> list[str]:

@@ -30,6 +30,7 @@ from engine.sandbox.conversation import Conversation, Patience
 from engine.sandbox.dial import Connect, Dialler, Resolve, connect_to, resolve_name
 from engine.sandbox.listener import check_listener
 from engine.sandbox.pace import Pace
+from engine.sandbox.upstream import Upstream
 from engine.service import CrashHandler, Service
 
 __all__ = ["Egress", "EgressHandle", "OnRefused", "OwnAddress"]
@@ -82,9 +83,10 @@ class Egress(Service):
         connect: to a checked address.
         patience: with every connection.
         max_connections: of a worker at a time.
+        upstream: the proxy that this server has to use, for the operator's own hosts.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  whatever tests replace
         self,
         on_refused: OnRefused,
         on_crash: CrashHandler | None = None,
@@ -93,13 +95,14 @@ class Egress(Service):
         connect: Connect = connect_to,
         patience: Patience = _PATIENCE,
         max_connections: int = 64,
+        upstream: Upstream | None = None,
     ) -> None:
         super().__init__("egress", on_crash)
         self._on_refused = on_refused
         self._patience = patience
         self._max_connections = max_connections
         self._pool = ThreadPoolExecutor(_LOOK_UP_THREADS, "egress-look-up")
-        self._dialler = Dialler(resolve, connect, self._pool)
+        self._dialler = Dialler(resolve, connect, self._pool, upstream)
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         # The loop's thread alone uses these.
         self._room = asyncio.Semaphore(0)

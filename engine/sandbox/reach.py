@@ -18,7 +18,7 @@ from engine.model.grants import Grants
 from engine.sandbox.addresses import Address, parse_address, why_not_public
 from engine.sandbox.proxy_request import ProxyRequest, Refusal, Target
 
-__all__ = ["Route", "ToAddress", "ToName", "ToServer", "choose_route", "reachable"]
+__all__ = ["Route", "ToAddress", "ToName", "ToServer", "choose_route", "is_operators", "reachable"]
 
 _LOCAL_NAMES = frozenset(["localhost", "127.0.0.1", "::1"])
 # An open server would let whoever reaches the rest of it make triggers with any grant.
@@ -85,13 +85,11 @@ def reachable(
         grants: of the trigger.
     """
     why = "no address"
-    is_operators = any(
-        grant.at_any_address and grant.covers(target.name, target.port) for grant in grants.hosts
-    )
+    is_trusted = is_operators(target.name, target.port, grants)
     allowed = []
     for address in addresses:
         kind = why_not_public(address) or ("of this machine" if address in own else None)
-        if kind is None or is_operators or _is_granted(address, target.port, grants):
+        if kind is None or is_trusted or _is_granted(address, target.port, grants):
             allowed.append(address)
         else:
             grant = f"net={Target(str(address), target.port)}"
@@ -99,6 +97,11 @@ def reachable(
     if allowed:
         return tuple(allowed)
     return Refusal(403, f"{target.name} has {why}")
+
+
+def is_operators(host: str, port: int, grants: Grants) -> bool:
+    """Tell whether a host, by name or address, is one that the operator of the server named."""
+    return any(grant.at_any_address and grant.covers(host, port) for grant in grants.hosts)
 
 
 def _is_granted(address: Address, port: int, grants: Grants) -> bool:
