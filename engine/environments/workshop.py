@@ -27,7 +27,7 @@ from engine.environments.running import Command, OnLine, Run, ignore
 from engine.environments.runtime import runtime_folder
 from engine.environments.shelf import Shelf
 from engine.environments.uv import Uv
-from engine.errors import EngineError, EngineFault, UserError
+from engine.errors import EngineError, UserError
 from engine.model.lock import Asked, Lock, lock_of
 
 __all__ = ["Tools", "Workshop", "backend_of"]
@@ -159,7 +159,7 @@ class Workshop:
         )
         try:
             finished = self._tools.run(command)
-        except (EngineFault, UserError) as error:
+        except EngineError as error:
             log.info("byte code was not compiled", extra={"error": str(error)})
             return
         if finished.status != 0:

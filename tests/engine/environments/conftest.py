@@ -58,12 +58,14 @@ def bench(
     interpreters: Interpreters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., Bench]]:
-    """Return what furnishes a workshop; keywords go to the supply."""
+    """Return what furnishes a workshop; further keywords go to the supply."""
     for name in [name for name in os.environ if name.startswith(("PIP_FIND", "PIP_EXTRA"))]:
         monkeypatch.delenv(name)
-    run = EnclosedRun.unconfined(tmp_path / "scratch")
+    unconfined = EnclosedRun.unconfined(tmp_path / "scratch")
 
-    def furnish(package_manager: str = "uv", **wanted: object) -> Bench:
+    def furnish(
+        package_manager: str = "uv", run: EnclosedRun = unconfined, **wanted: object
+    ) -> Bench:
         supply = Supply(**{"cache_dir": cache_dir, "links": True, "timeout_s": 60.0, **wanted})
         shelf = Shelf(tmp_path / "environments", supply)
 
@@ -89,4 +91,4 @@ def bench(
         return made
 
     yield furnish
-    run.stop()
+    unconfined.stop()
