@@ -23,7 +23,7 @@ from engine.environments.lodging import Lodging
 from engine.environments.pending import following
 from engine.environments.probing import modules_asked, probe_imports
 from engine.environments.service import Environments
-from engine.environments.shared import SharedPlace
+from engine.environments.shared import SHARED_NAME, SharedPlace
 from engine.environments.shelf import Shelf
 from engine.environments.standing import StandingEnvironment
 from engine.environments.walls import Walls
@@ -108,8 +108,8 @@ class PackageServices:
             now_ns=clock.now_ns,
         )
         given = settings.environment_dir
-        path = Path(given or Path(config.plugin_dir) / ".venv").absolute()
-        self.standing = StandingEnvironment(path, self.runtime_dir)
+        path = Path(given or Path(config.plugin_dir) / SHARED_NAME).absolute()
+        self.standing = StandingEnvironment(path, self.environments.runtime)
         self.lodging = Lodging(
             lambda: catalog.catalog,
             self.environments,

@@ -11,7 +11,10 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["SharedPlace"]
+__all__ = ["SHARED_NAME", "SharedPlace"]
+
+# In the plugin folder, as InfluxDB 3 Core has it.
+SHARED_NAME = ".venv"
 
 
 class SharedPlace:

@@ -131,6 +131,10 @@ def _mounts(
     yield from (_at_home(path) for path in (*policy.prefixes, policy.runtime_dir))
     yield _at_home(policy.sockets_dir)
     yield _at_home(policy.environment_dir)
+    if policy.environment_name:
+        # No link: the way up from there leads to the plugin folder.
+        words = ("--ro-bind", policy.environment_dir, policy.environment_name)
+        yield _Mount(policy.environment_name, words, is_bind=True)
     for entry in policy.view:
         # Files of the view may go between the look at the folder and now.
         option = "--bind-try" if entry.is_writable else "--ro-bind-try"

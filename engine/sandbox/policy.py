@@ -126,6 +126,8 @@ class Policy:
         sockets_dir: where the worker's own endpoints lie, and no others.
         runtime_dir: the runtime folder.
         environment_dir: the virtual environment.
+        environment_name: where it is seen as well, if bubblewrap arranges what is seen; empty for
+            nowhere.
         prefixes: folders of the interpreter's installation.
         view: what stands in PLUGIN_DIR beside the worker's own files.
         read: granted paths, seen at their own place.
@@ -149,6 +151,7 @@ class Policy:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tmp_bytes: int = 64 << 20
     tmp_inodes: int = 16_384
+    environment_name: str = ""
 
 
 def temporary_seen(policy: Policy, layers: Layers) -> str:

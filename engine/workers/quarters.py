@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from engine.config import SandboxConfig
 from engine.environments.environment import Environment
+from engine.environments.shared import SHARED_NAME
 from engine.model.grants import Grants
 from engine.model.limits import Limits
 from engine.model.trigger import Trigger
@@ -105,6 +106,7 @@ class Quarters:
             sockets_dir=str(place.sockets),
             runtime_dir=str(place.runtime),
             environment_dir=str(place.environment.root),
+            environment_name=self._second_name(place.environment),
             prefixes=tuple(map(str, place.environment.prefixes)),
             view=tuple(self._view(trigger, grants)) if is_confined else (),
             read=tuple(path for path in grants.read if not self._is_in_view(path)),
@@ -152,6 +154,17 @@ class Quarters:
             if not any(str(above) in seen for above in PurePath(relative).parents):
                 yield ViewEntry(relative, path, is_writable=path in grants.write)
 
+    def _second_name(self, environment: Environment) -> str:
+        """Return where plugins expect their environment: they look for files beside it."""
+        name = self._plugin_dir / SHARED_NAME
+        is_elsewhere = environment.root != name
+        return str(name) if self.sandbox.layers.bwrap and is_elsewhere else ""
+
+    def _own_name(self, environment: Environment) -> str:
+        name = self._plugin_dir / SHARED_NAME
+        is_led_to = name.resolve() == environment.root.resolve()
+        return str(name if is_led_to else environment.root)
+
     def _is_in_view(self, path: str) -> bool:
         return Path(path).parent == self._plugin_dir
 
@@ -168,7 +181,7 @@ class Quarters:
         return given | {
             "HOME": policy.private_dir,
             "TZ": "UTC",
-            "VIRTUAL_ENV": str(place.environment.root),
+            "VIRTUAL_ENV": policy.environment_name or self._own_name(place.environment),
             "PLUGIN_DIR": policy.private_dir,
             "INFLUXDB3_PLUGIN_DIR": policy.private_dir,
         }

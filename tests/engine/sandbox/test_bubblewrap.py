@@ -63,6 +63,15 @@ def test_capabilities_are_those_that_the_first_lines_need() -> None:
     assert as_root.count("--cap-add") == 3
 
 
+def test_an_environment_elsewhere_is_seen_beside_the_plugins_as_well() -> None:
+    shelf = "/srv/db/node/environments/0123"
+    elsewhere = replace(POLICY, environment_dir=shelf, environment_name="/srv/plugins/.venv")
+
+    found = binds(words(elsewhere))
+
+    assert found[shelf] == found["/srv/plugins/.venv"] == ("--ro-bind", shelf)
+
+
 def test_system_folders_are_as_on_the_host() -> None:
     found = words()
 
