@@ -18,9 +18,8 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-
-import uv
 
 from engine.environments.environment import READABLE, BrokenEnvironment, Environment
 
@@ -28,7 +27,7 @@ __all__ = ["Fetch", "runtime_folder"]
 
 log = logging.getLogger(__name__)
 _PACKAGES = ("pyzmq", "msgpack")
-_INSTALL_TIMEOUT_S = 300.0
+_COMPILE_TIMEOUT_S = 300.0
 _MAIN = '''\
 """Start of a worker process: the folder of this file is first on the path."""
 
@@ -42,13 +41,20 @@ main()
 Fetch = Callable[[Environment, tuple[str, ...], Path], None]
 
 
-def runtime_folder(parent: Path, environment: Environment, fetch: Fetch | None = None) -> Path:
+def _nobody(environment: Environment, pins: tuple[str, ...], folder: Path) -> None:
+    raise BrokenEnvironment(
+        f"workers need {', '.join(pins)} for {environment.cache_tag} in {folder}, and nobody "
+        "fetches them"
+    )
+
+
+def runtime_folder(parent: Path, environment: Environment, fetch: Fetch = _nobody) -> Path:
     """Return the runtime folder that fits an environment's Python, building it when missing.
 
     Args:
         parent: where runtime folders lie.
         environment: of the workers.
-        fetch: gets packages for a Python that is not the server's own; uv does, when None.
+        fetch: gets packages for a Python that is not the server's own.
 
     Raises:
         BrokenEnvironment: its packages cannot be had for that Python.
@@ -60,7 +66,7 @@ def runtime_folder(parent: Path, environment: Environment, fetch: Fetch | None =
     parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
     try:
-        _fill(scratch, worker, environment, fetch or _install)
+        _fill(scratch, worker, environment, fetch)
         scratch.chmod(0o755)
         scratch.rename(folder)
     except OSError:
@@ -102,24 +108,6 @@ def _copy_distribution(package: str, folder: Path) -> None:
         shutil.copyfile(os.fspath(file.locate()), target)
 
 
-def _install(environment: Environment, pins: tuple[str, ...], folder: Path) -> None:
-    command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--no-deps"]
-    command += ["--only-binary", ":all:", "--python", str(environment.interpreter)]
-    command += ["--target", str(folder), *pins]
-    result = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=_INSTALL_TIMEOUT_S,
-        check=False,
-        umask=READABLE,
-    )
-    if result.returncode != 0:
-        raise BrokenEnvironment(
-            f"cannot install {', '.join(pins)} for {environment.cache_tag}: {result.stderr.strip()}"
-        )
-
-
 def _compile(folder: Path, environment: Environment) -> None:
     """Write byte code now: later the folder is read-only for those who load it."""
     command = [str(environment.interpreter), "-I", "-m", "compileall", "-q", str(folder)]
@@ -127,7 +115,7 @@ def _compile(folder: Path, environment: Environment) -> None:
         command,
         capture_output=True,
         text=True,
-        timeout=_INSTALL_TIMEOUT_S,
+        timeout=_COMPILE_TIMEOUT_S,
         check=False,
         umask=READABLE,
     )
@@ -142,6 +130,7 @@ def _worker_package() -> Path:
     return Path(found.origin).parent
 
 
+@cache
 def _digest(worker: Path) -> str:
     digest = hashlib.sha256()
     for package in _PACKAGES:

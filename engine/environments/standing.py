@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.environments.environment import BrokenEnvironment, open_environment
+from engine.environments.environment import BrokenEnvironment, Environment, open_environment
 from engine.environments.home import Home
-from engine.environments.runtime import runtime_folder
 
 __all__ = ["StandingEnvironment"]
 
@@ -25,12 +24,12 @@ class StandingEnvironment:
 
     Args:
         root: its folder; an empty environment is made when there is none.
-        runtime_dir: where runtime folders are kept.
+        runtime: returns the runtime folder that fits it; raises BrokenEnvironment.
     """
 
-    def __init__(self, root: Path, runtime_dir: Path) -> None:
+    def __init__(self, root: Path, runtime: Callable[[Environment], Path]) -> None:
         self.root = root
-        self._runtime_dir = runtime_dir
+        self._runtime = runtime
         self._lock = threading.Lock()
         self._opened: Home | None = None
         self._failure: BrokenEnvironment | None = None
@@ -64,7 +63,7 @@ class StandingEnvironment:
             raise self._failure
         try:
             environment = open_environment(self.root)
-            runtime = runtime_folder(self._runtime_dir, environment)
+            runtime = self._runtime(environment)
         except BrokenEnvironment as failure:
             self._failure, self._failed_until_s = failure, time.monotonic() + _FAILURE_LASTS_S
             raise

@@ -33,6 +33,7 @@ from engine.model.lock import Asked, Lock, lock_of
 __all__ = ["Tools", "Workshop", "backend_of"]
 
 log = logging.getLogger(__name__)
+_NEEDLESS = frozenset(["__pycache__", "tests", "bin", ".lock"])
 
 # Imports what was asked for, in an environment and with a runtime folder, as a plugin would.
 Probe = Callable[[Environment, Path, Asked], None]
@@ -214,8 +215,13 @@ class Workshop:
 
 def _copy(fetched: Path, target: Path) -> None:
     """Copy packages, so that they belong to the server."""
-    ignored = shutil.ignore_patterns("__pycache__", "tests", "bin", ".lock")
-    shutil.copytree(fetched, target, symlinks=True, dirs_exist_ok=True, ignore=ignored)
+    shutil.copytree(fetched, target, symlinks=True, dirs_exist_ok=True, ignore=_needless)
+
+
+def _needless(folder: str, names: list[str]) -> set[str]:
+    # A wheel holds no links; whatever else left one here is not to lead the server anywhere.
+    links = {name for name in names if (Path(folder) / name).is_symlink()}
+    return links | (_NEEDLESS & set(names))
 
 
 def _bytecode_program() -> Path:

@@ -17,12 +17,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import zmq
 
 from engine.cache import GlobalCache
 from engine.clock import SystemClock
+from engine.environments.runtime import runtime_folder
 from engine.environments.standing import StandingEnvironment
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run
@@ -58,7 +60,7 @@ def worker_of(folder: Path) -> Iterator[Worker]:
     premises = Premises(
         context,
         plugin_dir=folder,
-        homes=StandingEnvironment(folder / ".venv", folder / "runtime"),
+        homes=StandingEnvironment(folder / ".venv", partial(runtime_folder, folder / "runtime")),
         runtime_dir=folder / "runtime",
         limits=RunLimits(start_s=60, run_s=60, cancel_grace_s=1),
         mirror_value_bytes=1024,

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,7 @@ import zmq
 from engine.cache import GlobalCache
 from engine.clock import SystemClock
 from engine.config import SandboxConfig
+from engine.environments.runtime import runtime_folder
 from engine.environments.standing import StandingEnvironment
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run
@@ -57,7 +59,9 @@ class House:
         self._premises = Premises(
             self._context,
             plugin_dir=plugins,
-            homes=StandingEnvironment(plugins / ".venv", folder / "runtime"),
+            homes=StandingEnvironment(
+                plugins / ".venv", partial(runtime_folder, folder / "runtime")
+            ),
             runtime_dir=folder / "runtime",
             limits=RunLimits(start_s=60, run_s=60, cancel_grace_s=1),
             mirror_value_bytes=1024,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from engine.cache import GlobalCache
 from engine.clock import SystemClock
 from engine.environments.environment import Environment
 from engine.environments.home import Home
+from engine.environments.runtime import runtime_folder
 from engine.environments.standing import StandingEnvironment
 from engine.ingest.transaction import RunIdentity
 from engine.model.entry import Run
@@ -166,7 +168,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     premises = Premises(
         context,
         plugin_dir=base / "plugins",
-        homes=StandingEnvironment(base / "plugins" / ".venv", base / "runtime"),
+        homes=StandingEnvironment(
+            base / "plugins" / ".venv", partial(runtime_folder, base / "runtime")
+        ),
         runtime_dir=base / "runtime",
         limits=RunLimits(start_s=20.0, run_s=2.0, cancel_grace_s=0.5),
         mirror_value_bytes=1024,

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from engine.environments.environment import BrokenEnvironment
+from engine.environments.runtime import runtime_folder
 from engine.environments.standing import StandingEnvironment
 from engine.model.lock import SHARED
 
 
 def test_processes_are_outdated_by_changes_after_their_start_only(tmp_path: Path) -> None:
-    standing = StandingEnvironment(tmp_path / ".venv", tmp_path / "runtime")
+    standing = StandingEnvironment(
+        tmp_path / ".venv", partial(runtime_folder, tmp_path / "runtime")
+    )
     standing.note_changed()
     before = standing.watch(SHARED)
 
@@ -24,7 +28,9 @@ def test_processes_are_outdated_by_changes_after_their_start_only(tmp_path: Path
 def test_a_broken_environment_is_told_at_once_to_those_who_ask_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    standing = StandingEnvironment(tmp_path / ".venv", tmp_path / "runtime")
+    standing = StandingEnvironment(
+        tmp_path / ".venv", partial(runtime_folder, tmp_path / "runtime")
+    )
     link = tmp_path / ".venv" / "bin" / "python"
     link.parent.mkdir(parents=True)
     calls, python = tmp_path / "calls", tmp_path / "python"

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
 import zmq
 
+from engine.environments.runtime import runtime_folder
 from engine.environments.standing import StandingEnvironment
 from engine.workers.conversation import RunLimits
 from engine.workers.premises import SOCKETS_MODE, Premises
@@ -15,7 +17,9 @@ def premises(folder: Path) -> Premises:
     return Premises(
         zmq.Context.instance(),
         plugin_dir=folder / "plugins",
-        homes=StandingEnvironment(folder / "plugins" / ".venv", folder / "runtime"),
+        homes=StandingEnvironment(
+            folder / "plugins" / ".venv", partial(runtime_folder, folder / "runtime")
+        ),
         runtime_dir=folder / "runtime",
         limits=RunLimits(1.0, 1.0, 1.0),
         mirror_value_bytes=1,
