@@ -54,6 +54,9 @@ class Place:
         user: who plays the server; None is who tests.
         mode: of the sandbox.
         bwrap: the program, or a path that is none.
+        hosts: beside the index.
+        variables: of the server.
+        path: folders that are searched for modules before this checkout, each with a colon.
     """
 
     folder: Path
@@ -62,6 +65,7 @@ class Place:
     bwrap: str
     hosts: list[str] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
+    path: str = ""
 
     def __post_init__(self) -> None:
         self.python = SYSTEM_PYTHON if IS_ROOT else sys.executable
@@ -107,7 +111,11 @@ class Place:
                 stdin=file,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={"PYTHONPATH": f"{ROOT}:{_PACKAGES}", "SECRET": "of us", **self.variables},
+                env={
+                    "PYTHONPATH": f"{self.path}{ROOT}:{_PACKAGES}",
+                    "SECRET": "of us",
+                    **self.variables,
+                },
             )
 
 
@@ -144,7 +152,8 @@ def main() -> None:
 
 def _command(order: Mapping[str, Any]) -> Command:
     paths = {name: tuple(map(Path, order.get(name, ()))) for name in ("reads", "writes")}
-    return Command(**{**order, "argv": tuple(order["argv"]), **paths})
+    cwd = Path(order["cwd"]) if "cwd" in order else None
+    return Command(**{**order, "argv": tuple(order["argv"]), "cwd": cwd, **paths})
 
 
 def _told(run: EnclosedRun, command: Command, *, is_stopping: bool) -> Told:

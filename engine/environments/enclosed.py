@@ -27,6 +27,7 @@ from engine.environments.walls import Task, Walls
 from engine.folders import make_folder
 from engine.model.grants import Grants
 from engine.model.limits import Limits
+from engine.sandbox.launch import SandboxUnavailable
 from engine.sandbox.policy import ETC, SYSTEM, is_in
 from engine.sandbox.sandbox import Sandbox
 from engine.sandbox.tree import entries, give, opened
@@ -75,7 +76,7 @@ class EnclosedRun:
     def __call__(self, command: Command, on_line: OnLine = ignore) -> Finished:
         """Run a program; see `Run`."""
         if command.runs_packages:
-            self._walls.sandbox.check()
+            self._check_level()
         try:
             ending = self._walls.run(self._task(command), on_line)
         except InstallFailed as error:
@@ -120,7 +121,18 @@ class EnclosedRun:
             grants=Grants(hosts=hosts, subprocess=True),
             limits=self._limits,
             timeout_s=command.timeout_s,
+            moves_files=True,
         )
+
+    def _check_level(self) -> None:
+        """Let nothing foreign run with less around it than a plugin has."""
+        self._walls.sandbox.check()
+        layers = self._walls.sandbox.layers
+        if layers.bwrap is None and layers.landlock_abi == 1:
+            raise SandboxUnavailable(
+                "packages are not built from source here: without bubblewrap, the Landlock of this "
+                "kernel (ABI 1) would not let them move files; install bubblewrap"
+            )
 
     def _hand_over(self, writes: Iterable[str]) -> None:
         """Make the folders that are to be filled, and give them to the installer's user."""

@@ -57,6 +57,7 @@ class Task:
         grants: network and programs.
         limits: that count for it.
         timeout_s: > 0.
+        moves_files: whether it has to move files from folder to folder; see `Order`.
     """
 
     label: str
@@ -72,6 +73,7 @@ class Task:
     grants: Grants
     limits: Limits
     timeout_s: float
+    moves_files: bool = False
 
 
 class Walls:
@@ -141,6 +143,7 @@ class Walls:
             command=task.command,
             document=lambda confinement: _packed(document, confinement),
             may_be_less=True,
+            moves_files=task.moves_files,
         )
 
     @contextmanager

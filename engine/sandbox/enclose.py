@@ -28,6 +28,7 @@ __all__ = ["Enclosed", "Encloser", "Order"]
 
 _HANDOVER_S = 10.0
 _TOKEN_BYTES = 16
+_ABI_OF_MOVES = 2
 _IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108  the worker's own
 
 
@@ -45,6 +46,8 @@ class Order:
         own_address: host and port of this server, for plugins that may call it.
         may_be_less: whether it is started though this machine cannot hold it to the hosts that it
             was granted: programs of the server's own, never plugins.
+        moves_files: whether it has to move files from folder to folder, which Landlock forbids
+            altogether before its ABI 2; it does without Landlock then.
     """
 
     policy: Policy
@@ -55,6 +58,7 @@ class Order:
     document: Callable[[Mapping[str, object] | None], bytes]
     own_address: OwnAddress = ("127.0.0.1", 0)
     may_be_less: bool = False
+    moves_files: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,8 @@ class Encloser:
             return None
         policy, layers, grants = order.policy, self.layers, order.grants
         in_memory = _IN_MEMORY if layers.bwrap is not None else ()
-        rules = landlock_rules(policy, layers) if layers.landlock_abi else None
+        least_abi = _ABI_OF_MOVES if order.moves_files else 1
+        rules = landlock_rules(policy, layers) if layers.landlock_abi >= least_abi else None
         machine = os.uname().machine
         return {
             "uid": policy.uid,

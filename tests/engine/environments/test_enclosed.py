@@ -23,7 +23,7 @@ from engine.environments.running import Command
 from engine.environments.walls import Walls
 from engine.sandbox.launch import SandboxUnavailable
 from engine.sandbox.sandbox import Sandbox
-from tests.confined import BWRAP, USER
+from tests.confined import BWRAP, ROOT, USER
 from tests.enclosing import READY, UV, Place, Told, why_not
 from tests.indexing import indexing, wheel
 from tests.serving import eventually
@@ -272,17 +272,15 @@ def test_the_death_of_the_server_ends_it_with_all_that_it_started(anywhere: Plac
     eventually(lambda: marked(mark) == [])
 
 
-def test_what_a_killed_server_left_is_removed_by_the_next(anywhere: Place) -> None:
-    left = anywhere.folder / "scratch" / "0123" / "own"
-    left.mkdir(parents=True)
-    (left / "file").write_text("of long ago")
-    if anywhere.user is not None:
-        for path in (left.parents[1], left.parents[0], left, left / "file"):
-            os.chown(path, anywhere.user, anywhere.user)
+def test_what_a_killed_server_left_is_removed_by_the_next() -> None:
+    with placed(*CONFINED["root"]) as place:
+        left = place.folder / "scratch" / "0123" / "own"
+        left.mkdir(parents=True)
+        (left / "file").write_text("of long ago")
 
-    done(anywhere.run(anywhere.command("/bin/true")))
+        done(place.run(place.command("/bin/true")))
 
-    assert list((anywhere.folder / "scratch").iterdir()) == []
+        assert list((place.folder / "scratch").iterdir()) == []
 
 
 def test_what_the_kernel_killed_for_memory_is_told_as_such() -> None:
@@ -297,10 +295,31 @@ def test_what_the_kernel_killed_for_memory_is_told_as_such() -> None:
     assert told.text.startswith("the installer needs more memory than it may (killed: memory 128")
 
 
-def test_a_program_that_is_none_is_told(anywhere: Place) -> None:
-    missing = anywhere.work / "missing"
+@pytest.mark.parametrize("wall", ["root", "root-without-bubblewrap"])
+def test_files_are_moved_also_where_landlock_would_forbid_it(wall: str) -> None:
+    with placed(*CONFINED[wall]) as place:
+        older = place.folder / "older"
+        shutil.copytree(ROOT / "worker", older / "worker", ignore=shutil.ignore_patterns("*.pyc"))
+        landlock = older / "worker" / "landlock.py"
+        text = landlock.read_text()
+        landlock.write_text(
+            text.replace("    return max(0, int(_libc.", "    return min(1, int(_libc.")
+        )
+        assert landlock.read_text() != text
+        place.path = f"{older}:"
+        code = "import os; os.mkdir('a'); os.mkdir('b'); open('a/x', 'w'); os.rename('a/x', 'b/x')"
 
-    [told] = anywhere.run(anywhere.command(missing))
+        told = place.run(place.command(place.python, "-c", code, cwd=str(place.work)))
+
+        done(told)
+        assert (place.work / "b" / "x").exists()
+
+
+def test_a_program_that_is_none_is_told() -> None:
+    with placed(*CONFINED["root"]) as place:
+        missing = place.work / "missing"
+
+        [told] = place.run(place.command(missing))
 
     assert str(missing) in told.text + told.output
     assert told.status or told.error
