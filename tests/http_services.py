@@ -38,9 +38,30 @@ from engine.model.entry import Entry
 from engine.model.event import PluginResponse, RequestEvent
 from engine.model.grants import Grants
 from engine.model.limits import Limits
+from engine.model.lock import EnvironmentChange, Reason, Switch
 from engine.plugins.upload import UploadedFile
+from engine.triggers.description import Description
 
 NOW_NS = 1_700_000_000 * 10**9  # 2023-11-14T22:13:20Z
+CHANGE = EnvironmentChange(
+    "b" * 16, "a" * 16, "3.12", {"pandas": "2.3.3"}, {"six": "1.17.0"}, {"numpy": ("1.26.4", "2.0")}
+)
+
+DESCRIPTION = Description(
+    trigger_name="t",
+    database="db",
+    lock="b" * 16,
+    python="3.12",
+    interpreter="/usr/bin/python3.12",
+    state="broken",
+    reason_broken="numpy is gone",
+    size_bytes=3 * 2**20,
+    packages={"pandas": "2.3.3", "numpy": "2.0"},
+    requirements=("pandas>=2",),
+    used_by=(("db", "t"),),
+    history=(Switch("a" * 16, 0, Reason.CREATED), Switch("b" * 16, NOW_NS, Reason.UPGRADED)),
+    path="/srv/environments/bbbb",
+)
 
 
 def settled(value: object) -> Future:
@@ -84,6 +105,7 @@ class ListedQueries:
 
     def __init__(self) -> None:
         self.answers: dict[str, pa.Table | Exception] = {}
+        self.any_answer: pa.Table | None = None  # unless one for the very query is there
         self.databases = {"db"}
         self.seen: list[tuple[str, str, Mapping | None]] = []
 
@@ -91,7 +113,10 @@ class ListedQueries:
         self.seen.append((database, sql, params))
         if database not in self.databases:
             return settled(DatabaseNotFound(database))
-        return settled(self.answers.get(sql, QueryRejected(f"cannot plan: {sql}")))
+        unknown = (
+            QueryRejected(f"cannot plan: {sql}") if self.any_answer is None else self.any_answer
+        )
+        return settled(self.answers.get(sql, unknown))
 
 
 class CatalogDefinitions:
@@ -100,9 +125,11 @@ class CatalogDefinitions:
     def __init__(self, store: CatalogStore) -> None:
         self._store = store
         self.switched: list[tuple[str, str, str]] = []
+        self.prepared: object = None
         self.refusal: Exception | None = None
 
-    def create(self, new: NewTrigger) -> None:
+    def create(self, new: NewTrigger, prepared: object) -> None:
+        self.prepared = prepared
         if self.refusal is not None:
             raise self.refusal
         self._store.update(create_trigger(new, start=0, now_ns=0))
@@ -160,16 +187,42 @@ class ListedDryRuns:
         return settled(self.report)
 
 
-class ListedInstalls:
-    """Installs nothing, and has the same answer for everything."""
+class ListedProvisions:
+    """Changes nothing, and has the same answer for everything."""
 
     def __init__(self) -> None:
-        self.seen: list[Wanted] = []
-        self.answer: Exception | None = None
+        self.seen: list[tuple] = []
+        self.answer: object = CHANGE
+        self.prepared: Future[object] = settled(None)
+        self.described: Description | Exception = DESCRIPTION
 
-    def submit(self, wanted: Wanted) -> Future[None]:
-        self.seen.append(wanted)
-        return settled(self.answer)
+    def prepare(self, new: NewTrigger) -> Future:
+        self.seen.append(("prepare", new.name, new.settings.requirements))
+        return self.prepared
+
+    def require(
+        self, database: str, name: str, requirements: tuple[str, ...] | None, *, upgrade: bool
+    ) -> Future:
+        return self._answer("require", database, name, requirements, upgrade)
+
+    def install(self, wanted: Wanted) -> Future:
+        return self._answer("install", wanted)
+
+    def rollback(self, database: str | None, name: str | None, lock_id: str | None) -> Future:
+        return self._answer("rollback", database, name, lock_id)
+
+    def repair(self, database: str | None, name: str | None) -> Future:
+        return self._answer("repair", database, name)
+
+    def describe(self, database: str | None, name: str | None) -> Description:
+        self.seen.append(("describe", database, name))
+        if isinstance(self.described, Exception):
+            raise self.described
+        return self.described
+
+    def _answer(self, *call: object) -> Future:
+        self.seen.append(call)
+        return self.answer if isinstance(self.answer, Future) else settled(self.answer)
 
 
 class ListedUploads:
@@ -267,7 +320,7 @@ class EdgeParts:
         self.definitions = CatalogDefinitions(self.catalog)
         self.requests = ListedRequests()
         self.sources = ListedUploads()
-        self.packages = ListedInstalls()
+        self.provisions = ListedProvisions()
         self.dry_runs = ListedDryRuns()
         self.letters = ListedLetters()
         self.limits = limits or EdgeLimits()
@@ -281,7 +334,7 @@ class EdgeParts:
             definitions=self.definitions,
             requests=self.requests,
             sources=self.sources,
-            packages=self.packages,
+            provisions=self.provisions,
             dry_runs=self.dry_runs,
             letters=self.letters,
             render=self._render,

@@ -40,6 +40,8 @@ DOCS = ROOT / "docs"
         "docs/tutorial/first-plugin.md",
         "docs/how-to/deploy-a-plugin.md",
         "docs/how-to/test-a-plugin.md",
+        # Packages come from the index.
+        pytest.param("docs/how-to/install-packages.md", marks=pytest.mark.timeout(240)),
         "docs/how-to/back-up.md",
         "docs/how-to/grant-a-host.md",
         "docs/how-to/read-the-sandbox-report.md",

@@ -15,7 +15,6 @@ import gc
 import sys
 import threading
 import uuid
-from concurrent.futures import Future
 from contextlib import ExitStack
 from importlib.metadata import version
 
@@ -24,15 +23,12 @@ from engine.app.plugins import PluginServices
 from engine.app.upkeep import Upkeep
 from engine.clock import SystemClock
 from engine.config import Config
-from engine.environments.installation import Wanted
-from engine.environments.pending import following
 from engine.http.app import HttpServices, Identity, make_app
 from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
 from engine.http.server import HttpServer
 from engine.query.rows import to_csv, to_json, to_jsonl, to_parquet, to_pretty
 from engine.sandbox.report import Report
-from engine.triggers.provisioning import Provisioning
 from engine.workers.descriptors import raise_limit
 
 __all__ = ["Engine"]
@@ -142,7 +138,7 @@ class Engine:
             definitions=triggers.definitions,
             requests=triggers.requests,
             sources=triggers.sources,
-            packages=_Installs(triggers.provisioning),
+            provisions=triggers.provisioning,
             dry_runs=triggers.dry_runs,
             letters=triggers.letters,
             render=lambda shape, table: _RENDERERS[shape](table),
@@ -151,14 +147,3 @@ class Engine:
             backups=upkeep.backups,
             hard_delete_default_s=self._config.storage.hard_delete_default_s,
         )
-
-
-class _Installs:
-    """Installs packages, for the edge."""
-
-    def __init__(self, provisioning: Provisioning) -> None:
-        self._provisioning = provisioning
-
-    def submit(self, wanted: Wanted) -> Future[None]:
-        """Queue an installation."""
-        return following(self._provisioning.install(wanted), lambda _: None)

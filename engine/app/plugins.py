@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +12,7 @@ import zmq
 from engine.app.confinement import Confinement
 from engine.app.durable import DurableState
 from engine.app.packages import PackageServices
+from engine.app.tables import environment_rows, system_tables
 from engine.cache import GlobalCache
 from engine.catalog.commands import disable_trigger
 from engine.catalog.state import Catalog
@@ -22,7 +21,6 @@ from engine.config import Config
 from engine.errors import UserError
 from engine.ingest.backlog import Backlog
 from engine.ingest.history import RunHistory
-from engine.ingest.internal import DEAD_LETTERS, RUNS
 from engine.ingest.transaction import PluginWriter
 from engine.logs import LogRing
 from engine.model.entry import CheckpointEntry, Run, RunEntry, Ticks
@@ -31,12 +29,9 @@ from engine.model.trigger import CronSpec, EverySpec, Kind, Trigger
 from engine.plugins.fetch import Repository
 from engine.plugins.source import PluginFolder
 from engine.plugins.upload import Uploads
-from engine.query.history_tables import DEAD_LETTER_COLUMNS, RUN_COLUMNS, stored_columns
 from engine.query.plugin_files import plugin_files
 from engine.query.sandbox_table import sandbox_table
-from engine.query.server_tables import Node, node_table
 from engine.query.snapshot import Limits
-from engine.query.system_tables import SystemTables
 from engine.query.tables import QueryService
 from engine.query.trigger_tables import trigger_table
 from engine.query.worker_table import worker_table
@@ -84,10 +79,9 @@ class PluginServices:
         self._closing = closing
         ring = LogRing()
         self.history = RunHistory(state.internal, state.writer, on_crash)
-        tables = _system_tables(ring)
+        tables = system_tables(ring, config, clock)
         triggers = trigger_table(self._phases, self._lags, sandbox=config.sandbox)
         tables.register("processing_engine_triggers", triggers)
-        tables.register("nodes", node_table(_node(config, clock)), internal_only=True)
         self.queries = QueryService(
             state.catalog,
             state.buffer,
@@ -129,6 +123,8 @@ class PluginServices:
             on_crash,
             is_enforcing=config.sandbox.mode != "off",
         )
+        environments = environment_rows(self.packages.environments)
+        tables.register("processing_engine_environments", environments)
         tables.register("processing_engine_workers", worker_table(self.usage.rows, self._phases))
         self.dry_runs = DryRuns(
             premises,
@@ -258,18 +254,6 @@ class PluginServices:
         except UserError:
             log.info("trigger was deleted meanwhile", extra={"trigger": trigger.name})
         self.scheduler.remove(trigger.id)
-
-
-def _system_tables(ring: LogRing) -> SystemTables:
-    tables = SystemTables(ring)
-    for name, columns in ((RUNS, RUN_COLUMNS), (DEAD_LETTERS, DEAD_LETTER_COLUMNS)):
-        tables.register_view(name, name, stored_columns(columns))
-    return tables
-
-
-def _node(config: Config, clock: SystemClock) -> Node:
-    cores = os.cpu_count() or 1
-    return Node(config.node_id, str(uuid.uuid4()), cores, clock.now_ns() // 1_000_000)
 
 
 def _repository(config: Config) -> Repository:

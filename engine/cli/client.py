@@ -90,12 +90,12 @@ class Client:
             raise _refused(answer)
         return answer
 
-    def send_json(self, method: str, path: str, value: object) -> None:
-        """Send a JSON body and expect nothing but success."""
+    def send_json(self, method: str, path: str, value: object) -> str:
+        """Send a JSON body and return the body of the answer, most often empty, as text."""
         headers = {"content-type": "application/json"}
         body = json.dumps(value).encode()
         with self.send(method, path, body=body, headers=headers) as answer:
-            answer.read()
+            return answer.read().decode(errors="replace")
 
     def get_text(self, path: str, params: Mapping[str, str]) -> str:
         """Return the body of a GET as text."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import AbstractContextManager, nullcontext
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 from engine.cli.client import Client
 from engine.cli.failures import MissingValue
 from engine.cli.options import DEFAULT_HOST, Host, TlsCa, TlsNoVerify, Token
+from engine.cli.packages import SHARED, print_change, waiting
 
 __all__ = ["app"]
 
@@ -22,7 +22,7 @@ _UNUSED = "Of no effect: the server decides."
 
 
 @app.callback()
-def _install() -> None:
+def _group() -> None:
     """Install packages for plugins."""
 
 
@@ -61,25 +61,20 @@ def install_package(
         str | None, typer.Option(metavar="KINDS", help=_UNUSED)
     ] = None,
 ) -> None:
-    """Install packages into the environment that the server's plugins share.
+    """Install packages into the environment of all triggers that ask for none themselves.
 
     Running plugins get them with their next event.
     """
     if requirements is None and not packages:
         raise MissingValue("<PACKAGES>")
     client = Client(host, token, tls_ca, tls_no_verify)
-    with _progress("Installing packages"):
-        if requirements is not None:
-            body: dict[str, object] = {"requirements_location": requirements}
-            client.send_json("POST", f"{_PATH}/install_requirements", body)
-        if packages:
-            client.send_json("POST", f"{_PATH}/install_packages", {"packages": packages})
+    if requirements is not None:
+        _install(client, "install_requirements", {"requirements_location": requirements})
+    if packages:
+        _install(client, "install_packages", {"packages": packages})
 
 
-def _progress(text: str) -> AbstractContextManager[object]:
-    """Show on a terminal that something goes on, and nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(text)
+def _install(client: Client, how: str, body: object) -> None:
+    with waiting(client, "Installing packages", SHARED):
+        told = client.send_json("POST", f"{_PATH}/{how}", body)
+    print_change(json.loads(told))

@@ -16,7 +16,18 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli import change, create, delete, install, letters, show, test, update, wal
+from engine.cli import (
+    change,
+    create,
+    delete,
+    environments,
+    install,
+    letters,
+    show,
+    test,
+    update,
+    wal,
+)
 from engine.cli.backup import backup, restore
 from engine.cli.dotenv import load_dotenv
 from engine.cli.failures import CommandFailed, MissingValue
@@ -100,6 +111,8 @@ app.add_typer(change.enable_app, name="enable")
 app.add_typer(change.disable_app, name="disable")
 app.add_typer(delete.app, name="delete")
 app.add_typer(install.app, name="install")
+app.add_typer(environments.rollback_app, name="rollback")
+app.add_typer(environments.repair_app, name="repair")
 app.add_typer(test.app, name="test")
 app.add_typer(wal.app, name="wal")
 app.command("backup")(backup)

@@ -1,7 +1,7 @@
 """Plugins on this machine, as they are sent to a server.
 
 Of a folder the `*.py` files go, without links, byte code caches, and whatever is below a name that
-begins with a dot.
+begins with a dot; and the files in it that say which packages it needs.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from engine.cli.client import Client
 from engine.cli.failures import CommandFailed
 
-__all__ = ["python_files", "read_text", "upload"]
+__all__ = ["plugin_files", "read_text", "upload"]
 
 _ENTRY_FILE = "__init__.py"
 _FILES_PATH = "/api/v3/plugins/files"
+_ASKING_FILES = ("manifest.toml", "pyproject.toml", "requirements.txt")
 
 
 def upload(client: Client, path: Path) -> str:
@@ -31,7 +32,7 @@ def upload(client: Client, path: Path) -> str:
         raise CommandFailed(f"File not found: {path}")
     name = path.resolve().name
     if path.is_dir():
-        files = {f"{name}/{inner}": text for inner, text in python_files(path).items()}
+        files = {f"{name}/{inner}": text for inner, text in plugin_files(path).items()}
     else:
         files = {name: read_text(path)}
     for file, text in files.items():
@@ -39,7 +40,7 @@ def upload(client: Client, path: Path) -> str:
     return name
 
 
-def python_files(folder: Path) -> dict[str, str]:
+def plugin_files(folder: Path) -> dict[str, str]:
     """Return the texts of a folder's files by their paths in it.
 
     Raises:
@@ -54,7 +55,8 @@ def python_files(folder: Path) -> dict[str, str]:
             file = Path(directory, name)
             if name.endswith(".py") and _is_wanted(name) and not file.is_symlink():
                 found[file.relative_to(folder).as_posix()] = read_text(file)
-    return found
+    asking = [folder / name for name in _ASKING_FILES]
+    return found | {f.name: read_text(f) for f in asking if f.is_file() and not f.is_symlink()}
 
 
 def read_text(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""`show databases`, `show retention`, `show plugins`, `show sandbox` and `show system`."""
+"""`show` and what can be shown; the environments have a file of their own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from engine.cli import environments
 from engine.cli.client import Client
 from engine.cli.failures import CommandFailed, MissingValue
 from engine.cli.options import (
@@ -21,13 +22,18 @@ from engine.cli.options import (
     Token,
 )
 from engine.cli.output import deliver, refuse_binary_terminal
+from engine.cli.packages import quoted
 from engine.cli.query import ask
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Show databases, retention periods, plugins, the sandbox and system tables.")
+app = typer.Typer(
+    help="Show databases, retention periods, plugins, environments, the sandbox and system tables."
+)
 system_app = typer.Typer(help="Show the system tables of a database.")
 app.add_typer(system_app, name="system")
+app.command("environments")(environments.show_environments)
+app.command("environment")(environments.show_environment)
 
 _TABLE_LIST = """SELECT table_name, array_agg(column_name ORDER BY ordinal_position) AS column_names
 FROM information_schema.columns WHERE table_schema = 'system'
@@ -89,8 +95,7 @@ def show_retention(
 ) -> None:
     """Show how long databases keep their rows."""
     client = Client(host, token, tls_ca, tls_no_verify)
-    quoted = "" if database is None else database.replace("'", "''")
-    only = f" AND database_name = '{quoted}'" if database is not None else ""
+    only = f" AND database_name = {quoted(database)}" if database is not None else ""
     _show(client, "_internal", _RETENTION.format(only), shape)
 
 

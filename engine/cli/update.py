@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from engine.cli import checks
 from engine.cli.client import Client
 from engine.cli.failures import CommandFailed, WrongUsage
 from engine.cli.options import DEFAULT_HOST, Database, Host, TlsCa, TlsNoVerify, Token
-from engine.cli.plugin_files import python_files, read_text
+from engine.cli.packages import print_change, requirement_texts, waiting
+from engine.cli.plugin_files import plugin_files, read_text
+from engine.cli.trigger_options import Grant, Limit, Requirements
 
 __all__ = ["app"]
 
@@ -60,47 +62,49 @@ def update_trigger(
         Path | None,
         typer.Option("--path", "-p", metavar="PATH", help="The new plugin on this machine."),
     ] = None,
-    grant: Annotated[
-        list[str],
-        typer.Option(
-            metavar="GRANT",
-            callback=checks.grants("--grant"),
-            help="What the plugin may reach from now on, and nothing else; may be repeated.",
-        ),
-    ] = [],  # noqa: B006  Typer makes a new list for each call
+    grant: Grant = [],  # noqa: B006  Typer makes a new list for each call
     no_grants: Annotated[
         bool, typer.Option("--no-grants", help="Take all grants of the trigger away.")
     ] = False,
-    limit: Annotated[
-        list[str],
-        typer.Option(
-            metavar="NAME=VALUE",
-            callback=checks.limits("--limit"),
-            help="What the plugin may use from now on, in place of all limits; may be repeated.",
-        ),
-    ] = [],  # noqa: B006
+    limit: Limit = [],  # noqa: B006
     no_limits: Annotated[
         bool, typer.Option("--no-limits", help="Have the server's limits count.")
+    ] = False,
+    requirements: Requirements = [],  # noqa: B006
+    no_requirements: Annotated[
+        bool,
+        typer.Option("--no-requirements", help="Leave the packages to what the plugin says."),
+    ] = False,
+    upgrade: Annotated[
+        bool, typer.Option("--upgrade", help="Take the newest packages that fit.")
     ] = False,
     host: Host = DEFAULT_HOST,
     token: Token = None,
     tls_ca: TlsCa = None,
     tls_no_verify: TlsNoVerify = False,
 ) -> None:
-    """Replace the plugin of a trigger by one of this machine, or change its grants and limits.
+    """Replace a trigger's plugin by one of this machine, or change its grants, limits, packages.
 
-    A folder replaces the whole folder, in one step.
+    What is given replaces all of its kind that the trigger has. A folder replaces the whole
+    folder, in one step.
     """
     client = Client(host, token, tls_ca, tls_no_verify)
     settings = _confines(grant, limit, no_grants=no_grants, no_limits=no_limits)
-    if path is None and not settings:
+    packages = _packages(requirements, no_requirements=no_requirements, upgrade=upgrade)
+    if path is None and not settings and not packages:
         raise WrongUsage(
-            "one of --path, --grant, --no-grants, --limit and --no-limits must be given"
+            "one of --path, --grant, --no-grants, --limit, --no-limits, --requirements, "
+            "--no-requirements and --upgrade must be given"
         )
     if path is not None and not path.exists():
         raise CommandFailed(f"Path does not exist: {path}")
+    names = {"db": database, "trigger_name": trigger_name}
+    # What may fail comes first: the rest is not done then.
+    if packages:
+        with waiting(client, "Changing the packages", (database, trigger_name)):
+            told = client.send_json("PUT", _TRIGGER_PATH, {**names, **packages})
+        print_change(json.loads(told)["environment"])
     if settings:
-        names = {"db": database, "trigger_name": trigger_name}
         client.send_json("PUT", _TRIGGER_PATH, {**names, "trigger_settings": settings})
     is_folder = path is not None and _send(client, path, database, trigger_name)
     how = " (atomic directory replacement)" if is_folder else ""
@@ -125,13 +129,25 @@ def _confines(
     return settings
 
 
+def _packages(given: list[str], *, no_requirements: bool, upgrade: bool) -> dict[str, object]:
+    """Return what is to be changed of the packages."""
+    if given and no_requirements:
+        raise WrongUsage(
+            "the argument '--requirements <FILE|SPEC>' cannot be used with '--no-requirements'"
+        )
+    packages: dict[str, object] = {"upgrade": True} if upgrade else {}
+    if given or no_requirements:
+        packages["requirements"] = requirement_texts(given)
+    return packages
+
+
 def _send(client: Client, path: Path, database: str, trigger_name: str) -> bool:
     """Send a plugin to the server; return whether it is a folder."""
     body: dict[str, object] = {"plugin_name": trigger_name, "db": database}
     if not path.is_dir():
         client.send_json("PUT", "/api/v3/plugins/files", {**body, "content": read_text(path)})
         return False
-    files = python_files(path)
+    files = plugin_files(path)
     body["files"] = [{"relative_path": name, "content": files[name]} for name in files]
     client.send_json("PUT", "/api/v3/plugins/directory", body)
     return True

@@ -17,6 +17,7 @@ from engine.http.configure import ConfigureEndpoints
 from engine.http.edge import Edge
 from engine.http.endpoint import Endpoint, guarded
 from engine.http.engine import EngineEndpoints
+from engine.http.environments import EnvironmentEndpoints
 from engine.http.errors import (
     ErrorAnswer,
     plain_answer,
@@ -130,7 +131,7 @@ def _trigger_routes(services: HttpServices) -> list[Route]:
     triggers = TriggerEndpoints(services)
     table = [
         ("POST", _TRIGGER, triggers.create),
-        ("PUT", _TRIGGER, triggers.confine),
+        ("PUT", _TRIGGER, triggers.update),
         ("DELETE", _TRIGGER, triggers.delete),
         ("POST", f"{_TRIGGER}/enable", triggers.enable),
         ("POST", f"{_TRIGGER}/disable", triggers.disable),
@@ -176,7 +177,11 @@ def _plugin_routes(services: HttpServices) -> list[Route]:
 
 def _package_routes(services: HttpServices) -> list[Route]:
     packages = PackageEndpoints(services)
+    environments = EnvironmentEndpoints(services)
     table = [
+        ("GET", _ENVIRONMENT, environments.show),
+        ("POST", f"{_ENVIRONMENT}/rollback", environments.rollback),
+        ("POST", f"{_ENVIRONMENT}/repair", environments.repair),
         ("POST", f"{_ENVIRONMENT}/install_packages", packages.install_packages),
         ("POST", f"{_ENVIRONMENT}/install_requirements", packages.install_requirements),
     ]

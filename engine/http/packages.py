@@ -1,4 +1,4 @@
-"""Endpoints that install packages: `/api/v3/configure/plugin_environment/...`.
+"""Endpoints that install packages: `/api/v3/configure/plugin_environment/install_...`.
 
 The answer comes when the installation has ended. Whoever leaves before does not stop it.
 """
@@ -12,6 +12,7 @@ from engine.environments.installation import Wanted
 from engine.errors import InvalidParameter
 from engine.http.bodies import read_body
 from engine.http.endpoint import result_of
+from engine.http.errors import json_answer
 from engine.http.fields import JsonFields, require_json
 from engine.http.services import HttpServices
 
@@ -19,10 +20,10 @@ __all__ = ["PackageEndpoints"]
 
 
 class PackageEndpoints:
-    """Install into the environment of the plugins."""
+    """Install into the environment that all triggers share which ask for nothing."""
 
     def __init__(self, services: HttpServices) -> None:
-        self._packages = services.packages
+        self._provisions = services.provisions
         self._limits = services.limits
 
     async def install_packages(self, request: Request) -> Response:
@@ -38,8 +39,8 @@ class PackageEndpoints:
         return await self._install(Wanted(requirements=location))
 
     async def _install(self, wanted: Wanted) -> Response:
-        await result_of(self._packages.submit(wanted))
-        return Response(status_code=200)
+        change = await result_of(self._provisions.install(wanted))
+        return json_answer(200, change.to_json())
 
     async def _json(self, request: Request) -> JsonFields:
         require_json(request)

@@ -18,6 +18,7 @@ from engine.catalog.commands import HardDelete, NewTrigger
 from engine.catalog.state import Catalog
 from engine.clock import Clock, SystemClock
 from engine.environments.installation import Wanted
+from engine.environments.making import Prepared
 from engine.http.auth import Authorizer, OpenAccess
 from engine.http.formats import Format
 from engine.http.limits import EdgeLimits
@@ -27,7 +28,9 @@ from engine.model.dryrun import DryRun, DryRunReport
 from engine.model.event import PluginResponse, RequestEvent
 from engine.model.grants import Grants
 from engine.model.limits import Limits
+from engine.model.lock import EnvironmentChange
 from engine.plugins.upload import UploadedFile
+from engine.triggers.description import Description
 
 __all__ = [
     "BackupParts",
@@ -38,9 +41,9 @@ __all__ = [
     "HttpServices",
     "Identity",
     "MakesBackups",
-    "PackageInstalls",
     "PluginRequests",
     "PluginUploads",
+    "Provisions",
     "Queries",
     "Renderer",
     "SqlValue",
@@ -85,8 +88,8 @@ class Queries(Protocol):
 class Definitions(Protocol):
     """Creates and changes triggers; every method blocks on files."""
 
-    def create(self, new: NewTrigger) -> object:
-        """Create a trigger."""
+    def create(self, new: NewTrigger, prepared: Prepared | None) -> object:
+        """Create a trigger, which runs with what was prepared for it."""
         ...
 
     def confine(
@@ -177,11 +180,39 @@ class MakesBackups(Protocol):
         ...
 
 
-class PackageInstalls(Protocol):
-    """Installs packages."""
+class Provisions(Protocol):
+    """Changes what plugins import; a future has its value when the change is in service.
 
-    def submit(self, wanted: Wanted) -> Future[None]:
-        """Queue an installation; raises UserError, Busy or Stopping at once."""
+    Where database and trigger may be None, both are for the environment that triggers share.
+    Every method raises UserError, Busy or Stopping at once, or in its future.
+    """
+
+    def prepare(self, new: NewTrigger) -> Future[Prepared | None]:
+        """Make ready what a trigger will need; None when it needs nothing."""
+        ...
+
+    def require(
+        self, database: str, name: str, requirements: tuple[str, ...] | None, *, upgrade: bool
+    ) -> Future[EnvironmentChange]:
+        """Change what a trigger asks for, or take the newest of it; None is kept."""
+        ...
+
+    def install(self, wanted: Wanted) -> Future[EnvironmentChange]:
+        """Install into the environment that triggers share."""
+        ...
+
+    def rollback(
+        self, database: str | None, name: str | None, lock_id: str | None
+    ) -> Future[EnvironmentChange]:
+        """Go back to a lock of the history; None for the one before."""
+        ...
+
+    def repair(self, database: str | None, name: str | None) -> Future[EnvironmentChange]:
+        """Build an environment anew from its lock."""
+        ...
+
+    def describe(self, database: str | None, name: str | None) -> Description:
+        """Tell what there is to know about an environment; blocks on the disk."""
         ...
 
 
@@ -236,7 +267,7 @@ class HttpServices:
     definitions: Definitions
     requests: PluginRequests
     sources: PluginUploads
-    packages: PackageInstalls
+    provisions: Provisions
     dry_runs: DryRunner
     letters: GivenUpEvents
     render: Renderer

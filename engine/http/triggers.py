@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,7 +12,8 @@ from starlette.responses import Response
 from engine.catalog.commands import NewTrigger
 from engine.errors import InvalidParameter
 from engine.http.bodies import read_body
-from engine.http.endpoint import blocking
+from engine.http.endpoint import blocking, result_of
+from engine.http.errors import json_answer
 from engine.http.fields import Fields, JsonFields, QueryFields, require_json
 from engine.http.services import HttpServices
 from engine.model.grants import Grants, parse_grants
@@ -29,10 +31,11 @@ __all__ = ["TriggerEndpoints"]
 
 
 class TriggerEndpoints:
-    """Create, confine, delete, enable and disable."""
+    """Create, update, delete, enable and disable."""
 
     def __init__(self, services: HttpServices) -> None:
         self._definitions = services.definitions
+        self._provisions = services.provisions
         self._limits = services.limits
         # A change may wait for a run to end; others must not fill the threads meanwhile.
         self._one_change = asyncio.Lock()
@@ -42,15 +45,28 @@ class TriggerEndpoints:
         require_json(request)
         fields = JsonFields.parse(await read_body(request, self._limits))
         new = _new_trigger(fields)
-        return await self._change(lambda: self._definitions.create(new))
+        # Its packages may take minutes, in which other triggers are changed.
+        prepared = await result_of(self._provisions.prepare(new))
+        return await self._change(lambda: self._definitions.create(new, prepared))
 
-    async def confine(self, request: Request) -> Response:
-        """Change what a trigger may reach and use from a JSON body."""
+    async def update(self, request: Request) -> Response:
+        """Change the packages of a trigger, or what it may reach and use, from a JSON body."""
         require_json(request)
         fields = JsonFields.parse(await read_body(request, self._limits))
         database, name = fields.text("db"), fields.text("trigger_name")
-        grants, limits = _confines(fields.nested("trigger_settings"))
-        return await self._change(lambda: self._definitions.confine(database, name, grants, limits))
+        required = tuple(fields.texts("requirements")) if fields.has("requirements") else None
+        upgrade = fields.flag("upgrade", default=False)
+        settings = fields.nested("trigger_settings")
+        if required is None and not upgrade:
+            return await self._confine(database, name, *_confines(settings))
+        # Looked at first, so that a mistake changes nothing.
+        confines = None if settings is None else _confines(settings)
+        change = await result_of(
+            self._provisions.require(database, name, required, upgrade=upgrade)
+        )
+        if confines is not None:
+            await self._confine(database, name, *confines)
+        return json_answer(200, {"environment": change.to_json()})
 
     async def delete(self, request: Request) -> Response:
         """Delete a trigger that is disabled, or any with force."""
@@ -71,6 +87,11 @@ class TriggerEndpoints:
         database, name = fields.text("db"), fields.text("trigger_name")
         return await self._change(lambda: self._definitions.disable(database, name))
 
+    async def _confine(
+        self, database: str, name: str, grants: Grants | None, limits: Limits | None
+    ) -> Response:
+        return await self._change(lambda: self._definitions.confine(database, name, grants, limits))
+
     async def _change(self, change: Callable[[], object]) -> Response:
         async with self._one_change:
             await blocking(change)
@@ -85,14 +106,15 @@ class TriggerEndpoints:
 
 
 def _new_trigger(fields: JsonFields) -> NewTrigger:
+    settings = _settings(fields.nested("trigger_settings"))
     if fields.has("requirements"):
-        raise _not_in_force("requirements")
+        settings = replace(settings, requirements=tuple(fields.texts("requirements")))
     return NewTrigger(
         database=fields.text("db"),
         name=fields.text("trigger_name"),
         plugin=fields.text("plugin_filename"),
         spec=parse_spec(fields.text("trigger_specification")),
-        settings=_settings(fields.nested("trigger_settings")),
+        settings=settings,
         arguments=_arguments(fields.mapping("trigger_arguments")),
         disabled=fields.flag("disabled", default=False),
     )
@@ -144,10 +166,3 @@ def _arguments(values: Mapping[str, object] | None) -> Mapping[str, str] | None:
             raise InvalidParameter(f"serde json error: trigger argument `{key}` must be a string")
         arguments[key] = value
     return arguments
-
-
-def _not_in_force(name: str) -> InvalidParameter:
-    return InvalidParameter(
-        f"{name} is not in force in this version: the server would accept it and not keep it; "
-        "leave it out"
-    )

@@ -65,7 +65,7 @@ def test_plugin_and_limits_are_updated_together(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ((), "error: one of --path, --grant, --no-grants, --limit and --no-limits must be given"),
+        ((), "error: one of --path, --grant, --no-grants, --limit, --no-limits, --requirements, "),
         (("--grant", "env=A", "--no-grants"), "error: the argument '--grant <GRANT>' cannot be"),
         (("--limit", "cpu=1", "--no-limits"), "error: the argument '--limit <NAME=VALUE>' cannot"),
         (("--grant", "net=foo"), "error: invalid value 'net=foo' for '--grant <GRANT>': grant 'ne"),

@@ -7,7 +7,7 @@ from engine.environments.environment import BrokenEnvironment
 from engine.environments.installation import InstallFailed, PackagesUnavailable, Wanted
 from engine.environments.installer import InstallDisabled
 from engine.environments.requirements import PackageRefused
-from tests.http_services import EdgeParts
+from tests.http_services import CHANGE, EdgeParts
 
 PACKAGES = "/api/v3/configure/plugin_environment/install_packages"
 REQUIREMENTS = "/api/v3/configure/plugin_environment/install_requirements"
@@ -16,15 +16,15 @@ REQUIREMENTS = "/api/v3/configure/plugin_environment/install_requirements"
 def test_packages_are_installed(client: httpx.Client, parts: EdgeParts) -> None:
     answer = client.post(PACKAGES, json={"packages": ["pandas", "six>=1"]})
 
-    assert (answer.status_code, answer.content) == (200, b"")
-    assert parts.packages.seen == [Wanted(packages=("pandas", "six>=1"))]
+    assert (answer.status_code, answer.json()) == (200, CHANGE.to_json())
+    assert parts.provisions.seen == [("install", Wanted(packages=("pandas", "six>=1")))]
 
 
 def test_the_packages_of_a_file_are_installed(client: httpx.Client, parts: EdgeParts) -> None:
     answer = client.post(REQUIREMENTS, json={"requirements_location": "/srv/listed.txt"})
 
-    assert (answer.status_code, answer.content) == (200, b"")
-    assert parts.packages.seen == [Wanted(requirements="/srv/listed.txt")]
+    assert (answer.status_code, answer.json()) == (200, CHANGE.to_json())
+    assert parts.provisions.seen == [("install", Wanted(requirements="/srv/listed.txt"))]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_packages_of_a_file_are_installed(client: httpx.Client, parts: EdgeP
 def test_a_failure_is_none_of_the_good_answers(
     client: httpx.Client, parts: EdgeParts, error: Exception, status: int
 ) -> None:
-    parts.packages.answer = error
+    parts.provisions.answer = error
 
     answer = client.post(PACKAGES, json={"packages": ["pandas"]})
 
@@ -66,7 +66,7 @@ def test_other_bodies_are_refused(
 
     assert answer.status_code == 400
     assert text in answer.text
-    assert parts.packages.seen == []
+    assert parts.provisions.seen == []
 
 
 def test_a_body_has_to_be_called_json(client: httpx.Client) -> None:

@@ -1,16 +1,20 @@
 """Triggers over HTTP."""
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from engine.catalog.commands import create_database
+from engine.environments.installation import InstallFailed, PackagesUnavailable
+from engine.environments.installer import InstallDisabled
 from engine.errors import PluginFileError
 from engine.model.grants import Grants, parse_grants
 from engine.model.limits import Limits
 from engine.model.trigger import CatchUp, ErrorBehavior, EverySpec, OnLag, TriggerSettings
-from tests.http_services import EdgeParts
+from tests.http_services import CHANGE, EdgeParts, settled
+from tests.serving import eventually
 
 PATH = "/api/v3/configure/processing_engine_trigger"
 BODY: Mapping[str, object] = {
@@ -103,7 +107,8 @@ def test_settings_beyond_those_of_core(
         ({"trigger_settings": {"cors": "*"}}, 400, "serde json error: invalid type: string"),
         ({"trigger_settings": {"cors": [1]}}, 400, "serde json error: invalid type: integer `1`"),
         ({"trigger_settings": {"cors": ["dash"]}}, 400, "'dash' is no origin"),
-        ({"requirements": ["numpy"]}, 400, "requirements is not in force in this version"),
+        ({"requirements": "numpy"}, 400, "serde json error: invalid type: string"),
+        ({"requirements": [1]}, 400, "serde json error: invalid type: integer `1`"),
         ({"trigger_arguments": {"a": 1}}, 400, "serde json error: trigger argument `a`"),
         ({"trigger_name": None}, 400, "serde json error: invalid type: null, expected a string"),
     ],
@@ -133,6 +138,113 @@ def test_unreadable_plugin_is_500(client: httpx.Client, parts: EdgeParts) -> Non
         500,
         "Plugin error: reading plugin file: Plugin not found: p.py",
     )
+
+
+def test_packages_are_prepared_before_the_trigger_is_there(
+    client: httpx.Client, parts: EdgeParts
+) -> None:
+    prepared = object()
+    parts.provisions.prepared = settled(prepared)
+
+    answer = client.post(PATH, json={**BODY, "requirements": ["pandas>=2", "six"]})
+
+    assert answer.status_code == 200
+    assert parts.provisions.seen == [("prepare", "t", ("pandas>=2", "six"))]
+    assert parts.definitions.prepared is prepared
+    settings = parts.catalog.catalog.trigger_named("db", "t").settings
+    assert settings.requirements == ("pandas>=2", "six")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InstallDisabled(), 403),
+        (PackagesUnavailable("nosuch was not found"), 422),
+        (InstallFailed("no index"), 500),
+    ],
+)
+def test_without_its_packages_there_is_no_trigger(
+    client: httpx.Client, parts: EdgeParts, error: Exception, status: int
+) -> None:
+    parts.provisions.prepared = settled(error)
+
+    answer = client.post(PATH, json=BODY)
+
+    assert (answer.status_code, answer.text) == (status, str(error))
+    assert parts.catalog.catalog.triggers == {}
+
+
+def test_others_are_changed_while_packages_are_prepared(
+    client: httpx.Client, parts: EdgeParts
+) -> None:
+    client.post(PATH, json={**BODY, "trigger_name": "other"})
+    parts.provisions.prepared = Future()
+    with ThreadPoolExecutor(40) as threads:
+        # More than there are threads for calls that block.
+        waiting = [
+            threads.submit(client.post, PATH, json={**BODY, "trigger_name": f"t{n}"})
+            for n in range(40)
+        ]
+        eventually(lambda: len(parts.provisions.seen) == 41, within_s=5)
+
+        other = client.post(f"{PATH}/enable", params={"db": "db", "trigger_name": "other"})
+
+        assert other.status_code == 200
+        parts.provisions.prepared.set_result(None)
+        assert {answer.result().status_code for answer in waiting} == {200}
+
+
+@pytest.mark.parametrize(
+    ("change", "call"),
+    [
+        ({"requirements": ["six"]}, ("require", "db", "t", ("six",), False)),
+        ({"requirements": []}, ("require", "db", "t", (), False)),
+        ({"upgrade": True}, ("require", "db", "t", None, True)),
+        ({"requirements": ["six"], "upgrade": True}, ("require", "db", "t", ("six",), True)),
+    ],
+)
+def test_packages_of_a_trigger_are_changed(
+    client: httpx.Client, parts: EdgeParts, change: dict, call: tuple
+) -> None:
+    answer = client.put(PATH, json={"db": "db", "trigger_name": "t", **change})
+
+    assert (answer.status_code, answer.json()) == (200, {"environment": CHANGE.to_json()})
+    assert parts.provisions.seen == [call]
+
+
+def test_packages_and_limits_are_changed_together(client: httpx.Client, parts: EdgeParts) -> None:
+    client.post(PATH, json=BODY)
+    change = {"requirements": ["six"], "trigger_settings": {"limits": {"processes": 3}}}
+
+    answer = client.put(PATH, json={"db": "db", "trigger_name": "t", **change})
+
+    assert answer.json() == {"environment": CHANGE.to_json()}
+    limits = parts.catalog.catalog.trigger_named("db", "t").settings.limits
+    assert limits == Limits(processes=3)
+
+
+def test_packages_that_cannot_be_had_change_no_limits(
+    client: httpx.Client, parts: EdgeParts
+) -> None:
+    client.post(PATH, json=BODY)
+    parts.provisions.answer = PackagesUnavailable("nosuch was not found")
+    change = {"requirements": ["nosuch"], "trigger_settings": {"limits": {"processes": 3}}}
+
+    answer = client.put(PATH, json={"db": "db", "trigger_name": "t", **change})
+
+    assert (answer.status_code, answer.text) == (422, "nosuch was not found")
+    assert parts.catalog.catalog.trigger_named("db", "t").settings.limits == Limits()
+
+
+def test_a_mistake_in_the_limits_changes_no_packages(
+    client: httpx.Client, parts: EdgeParts
+) -> None:
+    change = {"requirements": ["six"], "trigger_settings": {"limits": {"speed": 3}}}
+
+    answer = client.put(PATH, json={"db": "db", "trigger_name": "t", **change})
+
+    assert answer.status_code == 400
+    assert parts.provisions.seen == []
 
 
 @pytest.mark.parametrize(
