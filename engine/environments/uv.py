@@ -13,6 +13,7 @@ Any thread may call.
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,11 @@ _ONLY_WHEELS = ("--only-binary", ":all:")
 _VARIABLES = {
     "UV_HTTP_RETRIES": "1",
     "UV_HTTP_CONNECT_TIMEOUT": "4",
-    "UV_HTTP_TIMEOUT": "20",
     "UV_LOCK_TIMEOUT": "120",
 }
+# Of silence: pages of an index come at once, files from afar may stall.
+_PAGE_TIMEOUT_S = 8
+_FILE_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +168,15 @@ class Uv:
         folder = step.place.folder
         cache = folder / "cache" if is_apart else self._supply.cache_dir / "uv"
         link = ("--link-mode", step.link) if step.link else ()
+        silence_s = _PAGE_TIMEOUT_S if "compile" in step.argv else _FILE_TIMEOUT_S
         return Command(
             argv=(str(self._program), *step.argv, *_COMMON, *link, *options),
             reads=(*step.interpreter.reads, *self._supply.reads),
             writes=(folder,) if is_apart else (self._supply.cache_dir, folder),
-            variables={**_VARIABLES, "UV_CACHE_DIR": str(cache)},
+            variables={
+                **_unless_given({**_VARIABLES, "UV_HTTP_TIMEOUT": str(silence_s)}),
+                "UV_CACHE_DIR": str(cache),
+            },
             network=network,
             runs_packages=is_apart,
             timeout_s=self._supply.timeout_s,
@@ -179,6 +186,11 @@ class Uv:
 def _sync(listed: Path, tree: Path) -> tuple[str, ...]:
     python = str(tree / "bin" / "python")
     return ("pip", "sync", str(listed), "--require-hashes", "--python", python)
+
+
+def _unless_given(variables: dict[str, str]) -> dict[str, str]:
+    """Leave out what the operator has set, whose index may be slow."""
+    return {name: value for name, value in variables.items() if name not in os.environ}
 
 
 def _near_first(step: _Step, near: Command, far: Command) -> None:

@@ -128,6 +128,22 @@ def test_without_an_index_the_cache_serves_and_its_lack_is_told_within_seconds(
     assert "Not in the package cache: far." in str(failed.value)
 
 
+def test_patience_with_an_index_is_the_operators_when_it_is_set(
+    bench: Furnish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", NOWHERE)
+    monkeypatch.setenv("UV_HTTP_TIMEOUT", "90")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    made = bench()
+
+    with pytest.raises(InstallFailed, match="cannot be reached"):
+        made.workshop.lock(asked("bulkhead-nowhere"), None)
+
+    for command in made.commands:
+        assert "UV_HTTP_TIMEOUT" not in command.variables
+        assert "UV_HTTP_CONNECT_TIMEOUT" in command.variables
+
+
 def test_a_file_with_another_hash_is_refused(bench: Furnish) -> None:
     made = bench()
     own = made.workshop.empty()
