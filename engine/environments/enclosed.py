@@ -17,6 +17,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from engine.environments.failures import InstallFailed
@@ -103,7 +104,8 @@ class EnclosedRun:
             reads = _real((*command.reads, *known))
         self._hand_over(writes)
         self._check_ways((*reads, *writes))
-        document: dict[str, object] = {"argv": list(command.argv)}
+        real = _Links(command).real if self._walls.sandbox.is_on else str
+        document: dict[str, object] = {"argv": [real(word) for word in command.argv]}
         if command.cwd is not None:
             document["cwd"] = os.path.realpath(command.cwd)
         hosts = self._hosts if command.network else ()
@@ -117,7 +119,7 @@ class EnclosedRun:
             prefixes=prefixes,
             reads=tuple(path for path in reads if path not in writes),
             writes=writes,
-            variables={**variables, **command.variables},
+            variables={**variables, **{n: real(text) for n, text in command.variables.items()}},
             grants=Grants(hosts=hosts, subprocess=True),
             limits=self._limits,
             timeout_s=command.timeout_s,
@@ -167,12 +169,33 @@ class EnclosedRun:
                 )
 
 
+class _Links:
+    """Says where the folders of a command really are: the links to them are not seen inside.
+
+    Args:
+        command: whose folders may be given by way of links, as below a data folder that is one.
+    """
+
+    def __init__(self, command: Command) -> None:
+        folders = (path for path in (*command.reads, *command.writes) if path.is_dir())
+        known = ((str(path), os.path.realpath(path)) for path in folders)
+        self._known = {path: real for path, real in known if path != real}
+
+    def real(self, text: str) -> str:
+        """Return a text with the real paths in it."""
+        for path, real in self._known.items():
+            words = re.split(rf"{re.escape(path)}(?![^/\s,:])", text)
+            text = real.join(words)
+        return text
+
+
 def _give_new(folder: int, uid: int) -> None:
     """Give away what the server has put into a folder since: asked for, and lists to be read."""
     for name, status in entries(folder):
         is_only_here = status.st_nlink == 1 or stat.S_ISDIR(status.st_mode)
         if status.st_uid == os.geteuid() and is_only_here:
-            os.chown(name, uid, uid, dir_fd=folder, follow_symlinks=False)
+            with suppress(FileNotFoundError):  # another installer cleans its cache
+                os.chown(name, uid, uid, dir_fd=folder, follow_symlinks=False)
 
 
 def _real(paths: Iterable[Path]) -> tuple[str, ...]:

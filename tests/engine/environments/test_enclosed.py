@@ -315,6 +315,22 @@ def test_files_are_moved_also_where_landlock_would_forbid_it(wall: str) -> None:
         assert (place.work / "b" / "x").exists()
 
 
+def test_folders_may_be_given_by_way_of_links() -> None:
+    with placed(*CONFINED["root"]) as place:
+        link = place.folder / "link"
+        link.symlink_to(place.folder)
+        place.work = link / "work"
+        code = "import os, sys; print(os.environ['HERE']); open(sys.argv[1], 'w')"
+        variables = {"HERE": str(place.work)}
+
+        told = place.run(
+            place.command(place.python, "-c", code, link / "work" / "made", variables=variables)
+        )
+
+        assert done(told).output == str(place.folder / "work")
+        assert (place.folder / "work" / "made").exists()
+
+
 def test_a_program_that_is_none_is_told() -> None:
     with placed(*CONFINED["root"]) as place:
         missing = place.work / "missing"
