@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import uv
@@ -109,6 +110,18 @@ def _create(root: Path) -> None:
 
 
 def _probe(interpreter: Path) -> tuple[str, tuple[int, int, int], str, list[str]]:
+    """Ask a Python what it is, again only when its file has changed."""
+    try:
+        status = interpreter.stat()
+    except OSError as error:
+        raise BrokenEnvironment(f"cannot run {interpreter}: {error}") from error
+    return _answer(interpreter, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _answer(
+    interpreter: Path, _changed_ns: int, _size: int
+) -> tuple[str, tuple[int, int, int], str, list[str]]:
     result = _run([str(interpreter), "-I", "-S", "-c", _PROBE], _PROBE_TIMEOUT_S)
     if result.returncode != 0:
         raise BrokenEnvironment(

@@ -15,6 +15,7 @@ import importlib.util
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,9 +182,13 @@ class Workshop:
 
     def _try(self, tree: Path, interpreter: Interpreter, asked: Asked, place: Workplace) -> None:
         place.on_line("checking the environment")
-        self._tools.backend.check(interpreter, tree, place)
-        environment = open_environment(tree)
-        self._tools.probe(environment, self.runtime(environment), asked)
+        with ThreadPoolExecutor(1, thread_name_prefix="checking") as aside:
+            checked = aside.submit(self._tools.backend.check, interpreter, tree, place)
+            try:
+                environment = open_environment(tree)
+                self._tools.probe(environment, self.runtime(environment), asked)
+            finally:
+                checked.result()  # what is missing says more than an import that failed for it
 
     def _fetch(self, environment: Environment, pins: tuple[str, ...], target: Path) -> None:
         """Have packages of ours fetched for a Python that is not the server's."""
