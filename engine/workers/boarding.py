@@ -7,6 +7,7 @@ the trigger that needs it and by nobody else.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from engine.environments.home import BuildingEnvironment
 from engine.plugins.source import PluginCode
@@ -32,15 +33,27 @@ class Boarding:
         self._inbox = inbox
         self._crew = crew
         self._end = end
+        self._has_home_changed: Callable[[], bool] = lambda: False
 
     def board(self) -> Worker | None:
         """Return a worker at rest once there can be one; see `Crew.board`."""
         while True:
+            self._has_home_changed = self._crew.watch_home()
             try:
                 self._code.current()  # as long as there is none, the trigger waits for it
                 return self._crew.board(self._lane)
             except BuildingEnvironment as building:
                 self._await(building)
+
+    def pause(self, seconds: float) -> None:
+        """Wait before the next try: until there is something new to try, at the longest."""
+        nudge, deadline_s = self._end.nudge, time.monotonic() + seconds
+        while True:
+            nudge.clear()  # work is looked for again when there is a worker
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0 or self._end.is_stopping() or self._has_home_changed():
+                return
+            nudge.wait(left_s)
 
     def _await(self, building: BuildingEnvironment) -> None:
         """Wait until it is there or cannot be had; callers are told to come back after a while."""

@@ -51,6 +51,10 @@ class Crew:
             self._greet(worker, has_cache=False)
         return worker
 
+    def watch_home(self) -> Callable[[], bool]:
+        """Return a call that tells whether it is worth a new try to start a process."""
+        return self._spawner.watch_home()
+
     def has_fresh(self, lane: int, worker: Worker) -> bool:
         """Whether a lane should change from an outdated process to a fresh one.
 

@@ -39,10 +39,6 @@ class LaneEnd:
         """Whether the owner wants the thread back."""
         return self.stop.is_set()
 
-    def pause(self, seconds: float) -> None:
-        """Wait, or until the owner wants the thread back."""
-        self.stop.wait(seconds)
-
 
 class Generation:
     """A process from its start until the last lane has left it.

@@ -256,7 +256,7 @@ class Runner:
         delay = delay_s(attempt, random.random())  # noqa: S311  spreads restarts, guards nothing
         worker = self._worker
         if worker is None:
-            self._end.pause(delay)
+            self._boarding.pause(delay)
         elif (ending := worker.conversation.pause(delay)) is not None:
             return self._lost(worker, ending)  # other lanes may wait for the next process
         return moves.Unwanted() if self._end.is_stopping() else moves.PauseOver()

@@ -68,6 +68,10 @@ class Spawner:
         """Start workers with other grants and limits; those that run are outdated. Any thread."""
         self._trigger = trigger
 
+    def watch_home(self) -> Callable[[], bool]:
+        """Return a call that tells whether workers would live elsewhere, or in a repaired home."""
+        return self._premises.homes.watch(self._trigger.id)
+
     def spawn(self, ends: Sequence[LaneEnd]) -> list[Worker]:
         """Start a process with a lane for each end; it has not said anything yet.
 
@@ -118,7 +122,7 @@ class Spawner:
     def _watch(self) -> Callable[[], bool]:
         """Return a call that tells whether packages, view, grants or limits have changed since."""
         trigger = self._trigger
-        have_packages_changed = self._premises.homes.watch(trigger.id)
+        have_packages_changed = self.watch_home()
         view = self._premises.quarters.watch_view(trigger)
         return lambda: have_packages_changed() or self._trigger is not trigger or view.has_changed()
 
