@@ -5,8 +5,9 @@
              -> both change over together, or, when it cannot be had, neither
 
 After a start there is no code of before: events wait for the environment, and when that cannot be
-had the new code runs on the packages that are there. Used by the threads that drive the worker;
-`_lock` guards all fields and is held while the code is looked at.
+had the new code runs on the packages that are there. Used by the threads that drive the worker,
+and told of ends by those that build; `_lock` guards all fields and is held while the code is
+looked at.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class FollowedCode:
         self._wishes = wishes
         self._provisioning = provisioning
         self._report = report
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what has ended already ends while it is begun
         self._seen: tuple[str, Asked | None] | None = None
         self._newest: Source | None = None
         self._served: Source | None = None
@@ -80,7 +81,7 @@ class FollowedCode:
             if seen != self._seen or self._is_time_to_retry():
                 self._look(source, seen)
             elif self._pending is not None and self._pending.done():
-                self._settle(source, self._pending)
+                self._settle(source, self._pending)  # its own thread has not come to it yet
             if self._served is not None:
                 return self._served
             if self._pending is None:
@@ -97,11 +98,17 @@ class FollowedCode:
             if asked == seen[1]:
                 self._served = source
                 return
-            self._pending = self._provisioning.follow(
-                trigger, asked, lambda: self._newest is source
-            )
+            pending = self._provisioning.follow(trigger, asked, lambda: self._newest is source)
+            self._pending = pending
+            # At once: it may be long until the next event asks for the code.
+            pending.add_done_callback(lambda ended: self._note_end(source, ended))
         except EngineError as error:
             self._go_without(source, error)
+
+    def _note_end(self, source: Source, ended: Future[EnvironmentChange]) -> None:
+        with self._lock:
+            if self._pending is ended:
+                self._settle(source, ended)
 
     def _settle(self, source: Source, pending: Future[EnvironmentChange]) -> None:
         self._pending = None

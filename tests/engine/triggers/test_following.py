@@ -68,6 +68,18 @@ def test_code_whose_packages_cannot_be_had_does_not_replace_the_old_one(town: To
     assert shown(code) == "good again"
 
 
+def test_what_cannot_be_had_is_told_before_another_event_asks(town: Town) -> None:
+    town.plugin("p.py", "six==1.0", "a")
+    code, reports = town.code(town.create("t", "p.py"))
+    shown(code)
+    town.maker.unavailable = {"six==9"}
+    town.plugin("p.py", "six==9", "bad")
+
+    assert shown(code) == "a"
+
+    eventually(lambda: reports)
+
+
 def test_metadata_that_is_nonsense_is_told_like_packages_that_cannot_be_had(town: Town) -> None:
     town.plugin("p.py", "six==1.0", "a")
     code, reports = town.code(town.create("t", "p.py"))
