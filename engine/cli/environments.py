@@ -31,7 +31,7 @@ repair_app = typer.Typer(help="Build a trigger's environment anew.")
 
 _PATH = "/api/v3/configure/plugin_environment"
 _LIST = """SELECT database, coalesce(trigger_name, '(shared)') AS trigger_name, state, reason,
-python, packages, size_bytes, lock, time FROM system.processing_engine_environments
+python, packages, size_bytes, lock, time{} FROM system.processing_engine_environments
 WHERE {} ORDER BY database NULLS FIRST, trigger_name, time"""
 _NOW_ONLY = "state NOT IN ('superseded', 'failed')"
 _MIB = 1024 * 1024
@@ -79,7 +79,8 @@ def show_environments(
     conditions = ["true" if all_ else _NOW_ONLY]
     if database is not None:
         conditions.append(f"(database = {quoted(database)} OR database IS NULL)")
-    with ask(client, EVERYWHERE, _LIST.format(" AND ".join(conditions)), shape) as answer:
+    sql = _LIST.format(", error" if all_ else "", " AND ".join(conditions))
+    with ask(client, EVERYWHERE, sql, shape) as answer:
         deliver(answer, shape, None)
 
 
