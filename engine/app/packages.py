@@ -119,7 +119,8 @@ class PackageServices:
         self._installer = Installer(
             lambda: self.standing.of(SHARED).environment,
             settings.manager,
-            settings.install_timeout_s,
+            self.run,
+            supply,
             note_change=self.standing.note_changed,
             on_changed=partial(wake, None),
         )

@@ -1,6 +1,6 @@
 """One installation: the installer's command line, its variables, and what its failure means.
 
-Only wheels are taken: to build a package runs its code, here as the server. Any thread may call.
+Only wheels are taken: to build a package runs its code. Any thread may call.
 """
 
 from __future__ import annotations
@@ -50,8 +50,16 @@ class Wanted:
     requirements: str | None = None
 
 
-def install_command(environment: Environment, package_manager: str, wanted: Wanted) -> list[str]:
+def install_command(
+    environment: Environment, package_manager: str, wanted: Wanted, wheel_dir: Path | None = None
+) -> list[str]:
     """Return the command that installs into an environment.
+
+    Args:
+        environment: that changes.
+        package_manager: `pip`, or uv.
+        wanted: what is to be in it.
+        wheel_dir: instead of the index.
 
     Raises:
         InstallFailed: the environment has no pip and was to be served by it.
@@ -69,6 +77,8 @@ def install_command(environment: Environment, package_manager: str, wanted: Want
             command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-progress"]
             command += ["--color", "never", "--no-config", "--link-mode", "copy", *_ONLY_WHEELS]
             command += ["--python", str(environment.python)]
+    if wheel_dir is not None:
+        command += ["--no-index", "--find-links", str(wheel_dir)]
     if wanted.requirements is not None:
         return [*command, "-r", str(Path(wanted.requirements).absolute())]
     return [*command, "--", *wanted.packages]

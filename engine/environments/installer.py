@@ -1,4 +1,4 @@
-"""Installs packages into the plugins' environment, with uv or its own pip.
+"""Installs packages in place, into an environment of the user's own, with uv or its own pip.
 
 uv finds and fetches everything before it changes the environment, so that what cannot be had
 changes nothing. The installer's exit status decides; whether something changed is seen in the
@@ -6,39 +6,36 @@ folder itself, because an installer that was stopped may have begun.
 
     submit => our one thread: check -> environment -> installer -> changed? -> answer -> workers
 
-`submit` and `stop` may be called from any thread; `_lock` guards `_process`.
+Any thread may call `submit` and `stop`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import signal
-import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from engine.environments.environment import READABLE, Environment
+from engine.environments.backend import Supply
+from engine.environments.environment import Environment
 from engine.environments.installation import (
-    InstallFailed,
     Wanted,
     failure_of,
     fingerprint,
     install_command,
-    install_variables,
     masked,
     read_requirements,
 )
 from engine.environments.requirements import check_packages, check_requirements
+from engine.environments.running import Command, Run
 from engine.errors import Busy, Stopping, UserError
 
 __all__ = ["InstallDisabled", "Installer"]
 
 log = logging.getLogger(__name__)
 _MOST_WAITING = 8
+_CACHES = {"UV_CACHE_DIR": "uv", "PIP_CACHE_DIR": "pip"}
 
 
 class InstallDisabled(UserError):
@@ -60,7 +57,8 @@ class Installer:
     Args:
         environment: returns the environment, made when missing; raises BrokenEnvironment.
         package_manager: `discover`, `uv`, `pip` or `disabled`.
-        timeout_s: of one installation.
+        run: runs the installer, and holds it.
+        supply: where packages come from.
         note_change: called when the packages have changed, before whoever asked is answered.
         on_changed: called after that, to have the workers renewed.
     """
@@ -69,19 +67,19 @@ class Installer:
         self,
         environment: Callable[[], Environment],
         package_manager: str,
-        timeout_s: float,
+        run: Run,
+        supply: Supply,
         *,
         note_change: Callable[[], None],
         on_changed: Callable[[], None],
     ) -> None:
         self._environment = environment
         self._package_manager = package_manager
-        self._timeout_s = timeout_s
+        self._run = run
+        self._supply = supply
         self._note_change = note_change
         self._on_changed = on_changed
         self._free = threading.Semaphore(_MOST_WAITING)
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
         self._is_stopping = False
         self._has_changed = False  # of the thread
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="installer")
@@ -114,11 +112,8 @@ class Installer:
         return answer
 
     def stop(self) -> None:
-        """Give up what runs, and refuse the rest."""
-        with self._lock:
-            self._is_stopping = True
-            if self._process is not None:
-                _kill(self._process)
+        """Refuse what waits and what comes; to be called once what runs is given up."""
+        self._is_stopping = True
         self._pool.shutdown(wait=True)
 
     def _serve(self, wanted: Wanted, answer: Future[None]) -> None:
@@ -139,56 +134,36 @@ class Installer:
         if wanted.requirements is not None:
             check_requirements(read_requirements(Path(wanted.requirements)))
         environment = self._environment()
-        command = install_command(environment, self._package_manager, wanted)
+        command = self._command(environment, wanted)
         before = fingerprint(environment)
         what = wanted.requirements or masked(" ".join(wanted.packages))
         log.info("installing packages", extra={"packages": what})
         try:
-            self._run(command)
+            if self._is_stopping:
+                raise Stopping
+            finished = self._run(command)
         finally:
             self._has_changed = fingerprint(environment) != before
             if self._has_changed:
                 self._note_change()
+        if finished.status != 0:
+            raise failure_of(finished.status, finished.output)
 
-    def _run(self, command: Sequence[str]) -> None:
-        process = self._start(command)
-        try:
-            output, _ = process.communicate(timeout=self._timeout_s)
-        except subprocess.TimeoutExpired as error:
-            _kill(process)
-            process.communicate()
-            raise InstallFailed(
-                f"the installation passed its time limit of {self._timeout_s:g} s and was stopped"
-            ) from error
-        finally:
-            with self._lock:
-                self._process = None
-        if self._is_stopping:
-            raise Stopping
-        if process.returncode != 0:
-            raise failure_of(process.returncode, output)
-
-    def _start(self, command: Sequence[str]) -> subprocess.Popen[str]:
-        with self._lock:
-            if self._is_stopping:
-                raise Stopping
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    errors="replace",
-                    start_new_session=True,
-                    env=install_variables(),
-                    umask=READABLE,
-                )
-            except OSError as error:
-                raise InstallFailed(f"cannot run {command[0]}: {error}") from error
-            return self._process
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    def _command(self, environment: Environment, wanted: Wanted) -> Command:
+        argv = install_command(environment, self._package_manager, wanted, self._supply.wheel_dir)
+        listed = () if wanted.requirements is None else (Path(wanted.requirements).absolute(),)
+        cache = self._supply.cache_dir
+        return Command(
+            argv=tuple(argv),
+            reads=(
+                environment.interpreter,
+                *environment.prefixes,
+                *listed,
+                *(path for path in map(Path, wanted.packages) if path.is_file()),
+                *self._supply.reads,
+            ),
+            writes=(environment.root, cache),
+            variables={name: str(cache / folder) for name, folder in _CACHES.items()},
+            network=self._supply.wheel_dir is None,
+            timeout_s=self._supply.timeout_s,
+        )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.serving import Answer, Server, eventually
+from tests.serving import Answer, Server, eventually, serving
 
 TRIGGERS = "/api/v3/configure/processing_engine_trigger"
 ENVIRONMENT = "/api/v3/configure/plugin_environment"
@@ -196,6 +198,30 @@ def test_environments_that_were_removed_are_built_again(server: Server) -> None:
     answer = eventually(lambda: _ok(server.request("GET", "/api/v3/engine/shared")))
     assert answer.text == "six"
     assert link.readlink() == led_to
+
+
+def test_an_environment_of_the_users_own_is_changed_in_place(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "plugins" / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    with serving(tmp_path, "--package-cache-dir", str(cache)) as server:
+        server.create_database("db")
+        server.plugin("tells.py", TELLS)
+        assert create(server, "shared", "tells.py").status == 200
+        assert create(server, "own", "tells.py", "iniconfig==1.1.1").status == 200
+
+        packages = {"packages": ["iniconfig==2.0.0"]}
+        installed = server.post_json(f"{ENVIRONMENT}/install_packages", packages)
+
+        assert installed.status == 200, installed.text
+        assert (installed.json()["lock"], installed.json()["added"]) == (
+            None,
+            {"iniconfig": "2.0.0"},
+        )
+        assert [told(server, name) for name in ("shared", "own")] == ["2.0.0 MARK", "1.1.1 MARK"]
+        rollback = server.post_json(f"{ENVIRONMENT}/rollback", {})
+        assert rollback.status == 409, rollback.text
+    assert folder.is_dir()
+    assert not folder.is_symlink()
 
 
 def _told_if_up(server: Server, name: str) -> str | None:
