@@ -126,7 +126,12 @@ class CatalogDefinitions:
         self._store = store
         self.switched: list[tuple[str, str, str]] = []
         self.prepared: object = None
+        self.inadmissible: Exception | None = None
         self.refusal: Exception | None = None
+
+    def check(self, new: NewTrigger) -> None:
+        if self.inadmissible is not None:
+            raise self.inadmissible
 
     def create(self, new: NewTrigger, prepared: object) -> None:
         self.prepared = prepared

@@ -88,6 +88,10 @@ class Queries(Protocol):
 class Definitions(Protocol):
     """Creates and changes triggers; every method blocks on files."""
 
+    def check(self, new: NewTrigger) -> None:
+        """Refuse what the server gives to no trigger."""
+        ...
+
     def create(self, new: NewTrigger, prepared: Prepared | None) -> object:
         """Create a trigger, which runs with what was prepared for it."""
         ...

@@ -45,6 +45,7 @@ class TriggerEndpoints:
         require_json(request)
         fields = JsonFields.parse(await read_body(request, self._limits))
         new = _new_trigger(fields)
+        await blocking(lambda: self._definitions.check(new))
         # Its packages may take minutes, in which other triggers are changed.
         prepared = await result_of(self._provisions.prepare(new))
         return await self._change(lambda: self._definitions.create(new, prepared))

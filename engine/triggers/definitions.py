@@ -86,6 +86,20 @@ class TriggerDefinitions:
         self._admit = admit
         self._lock = threading.Lock()
 
+    def check(self, new: NewTrigger) -> None:
+        """Check what the server gives to no trigger; before packages are had, which may take long.
+
+        Raises:
+            InvalidParameter: the server is set up to refuse triggers of its kind, or what it is
+                to reach or use.
+        """
+        if kind(new.spec) not in self._allowed_kinds:
+            name = _UPSTREAM_NAMES[kind(new.spec)]
+            raise InvalidParameter(
+                f"invalid request: server is configured to reject {name} plugin triggers"
+            )
+        self._admit(new.settings.grants, new.settings.limits)
+
     def create(self, new: NewTrigger, prepared: Prepared | None = None) -> None:
         """Create a trigger and start it unless it is to rest.
 
@@ -94,17 +108,11 @@ class TriggerDefinitions:
             prepared: the environment of its own that it runs in, from `Provisioning.prepare`.
 
         Raises:
-            InvalidParameter: the server is set up to refuse triggers of its kind, or what it is
-                to reach or use.
+            InvalidParameter: see `check`.
             PluginFileError: its plugin cannot be read.
             UserError: the catalog refuses it; see `engine.catalog.commands.create_trigger`.
         """
-        if kind(new.spec) not in self._allowed_kinds:
-            name = _UPSTREAM_NAMES[kind(new.spec)]
-            raise InvalidParameter(
-                f"invalid request: server is configured to reject {name} plugin triggers"
-            )
-        self._admit(new.settings.grants, new.settings.limits)
+        self.check(new)
         self._plugins.check(new.plugin)  # may wait for a repository, so before the lock
         with self._lock:
             decide = create_trigger(

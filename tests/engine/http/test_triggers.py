@@ -9,7 +9,7 @@ import pytest
 from engine.catalog.commands import create_database
 from engine.environments.installation import InstallFailed, PackagesUnavailable
 from engine.environments.installer import InstallDisabled
-from engine.errors import PluginFileError
+from engine.errors import InvalidParameter, PluginFileError
 from engine.model.grants import Grants, parse_grants
 from engine.model.limits import Limits
 from engine.model.trigger import CatchUp, ErrorBehavior, EverySpec, OnLag, TriggerSettings
@@ -172,6 +172,17 @@ def test_without_its_packages_there_is_no_trigger(
 
     assert (answer.status_code, answer.text) == (status, str(error))
     assert parts.catalog.catalog.triggers == {}
+
+
+def test_nothing_is_built_for_what_the_server_gives_to_nobody(
+    client: httpx.Client, parts: EdgeParts
+) -> None:
+    parts.definitions.inadmissible = InvalidParameter("no grants of this kind")
+
+    answer = client.post(PATH, json=BODY)
+
+    assert (answer.status_code, answer.text) == (400, "no grants of this kind")
+    assert parts.provisions.seen == []
 
 
 def test_others_are_changed_while_packages_are_prepared(
