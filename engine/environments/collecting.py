@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from engine.errors import EngineError
 from engine.service import CrashHandler, Service
 
 __all__ = ["Collector"]
@@ -32,7 +33,7 @@ class Collector(Service):
         while not self.is_stopping:
             try:
                 self._collect()
-            except OSError as error:
+            except (EngineError, OSError) as error:
                 log.warning("unused environments not removed", extra={"error": str(error)})
             self._woken.wait(_INTERVAL_S)
 

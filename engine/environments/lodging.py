@@ -65,6 +65,7 @@ class Lodging:
         self._environments = environments
         self._shared = shared
         self._is_foreign = shared.is_foreign()
+        self._empty_id = ""
         self._lock = threading.Lock()
         self._failures: dict[str, _Failure] = {}
         self._awaited: dict[int, Future[Prepared]] = {}
@@ -90,6 +91,7 @@ class Lodging:
 
     def watch(self, trigger_id: int) -> Callable[[], bool]:
         """Return a call that tells whether workers have to change over; see `Homes.watch`."""
+        self.lock_of(trigger_id)  # what lies in the plugin folder may be another since
         before, has_changed = self._service(trigger_id), self.standing.watch(trigger_id)
         return lambda: self._service(trigger_id) != before or (before is None and has_changed())
 
@@ -109,7 +111,11 @@ class Lodging:
         pin = self._pin(catalog, trigger_id)
         if pin is not None:
             return catalog.locks[pin.lock_id]
-        return None if self._is_foreign else self._environments.empty()
+        if self._is_foreign:
+            return None
+        lock = self._environments.empty()
+        self._empty_id = lock.id
+        return lock
 
     def home_of(self, found: Future[Prepared | None]) -> Home:
         """Wait for what was prepared, None for the shared one, and return its home.
@@ -133,14 +139,12 @@ class Lodging:
 
     def lead_to_shared(self) -> None:
         """Have the name of the shared environment lead to the one in service, if it is there."""
-        lock = self.lock_of(SHARED)
-        if lock is None:
-            return
-        folder = self._environments.shelf.path(lock.id)
         try:
-            if folder.exists():
+            lock = self.lock_of(SHARED)
+            folder = None if lock is None else self._environments.shelf.path(lock.id)
+            if folder is not None and folder.exists():
                 self._shared.lead_to(folder)
-        except OSError as error:
+        except (EngineError, OSError) as error:
             log.warning(
                 "the link to the shared environment cannot be written",
                 extra={"path": self._shared.path, "error": str(error)},
@@ -162,9 +166,10 @@ class Lodging:
     def _service(self, trigger_id: int) -> tuple[str, int] | None:
         """Return what tells one state from another; asked before every event, so quick."""
         pin = self._pin(self._catalog(), trigger_id)
-        if pin is not None:
-            return (pin.lock_id, self._environments.renewals(pin.lock_id))
-        return None if self._is_foreign else ("", 0)
+        if pin is None and self._is_foreign:
+            return None
+        lock_id = self._empty_id if pin is None else pin.lock_id
+        return (lock_id, self._environments.renewals(lock_id))
 
     def _pin(self, catalog: Catalog, trigger_id: int) -> Pin | None:
         own = catalog.pins.get(trigger_id) if trigger_id != SHARED else None

@@ -48,6 +48,20 @@ def test_who_asks_for_nothing_lives_in_the_shared_environment(town: Town) -> Non
     assert town.store.catalog.pins == {}
 
 
+def test_the_first_worker_of_all_is_not_outdated_and_a_repair_is_for_the_empty_one_too(
+    town: Town,
+) -> None:
+    with pytest.raises(BuildingEnvironment) as caught:
+        town.lodging.of(SHARED)
+    caught.value.done.result(10)
+    is_outdated = town.lodging.watch(SHARED)
+    town.lodging.of(SHARED)
+
+    assert not is_outdated()
+    town.provisioning.repair().result(10)
+    assert is_outdated()
+
+
 def test_other_requirements_are_switched_to_and_told(town: Town) -> None:
     town.plugin("plain.py")
     trigger = town.create("t", "plain.py", "six==1.0", "toml==1.0")

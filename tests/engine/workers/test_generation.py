@@ -50,3 +50,20 @@ def test_all_lanes_of_a_process_run_one_version_of_a_folder(tmp_path: Path) -> N
     generation.leave()
 
     assert adopted == [True, False, True, True]
+
+
+def test_a_process_whose_packages_are_outdated_runs_no_newer_code(tmp_path: Path) -> None:
+    (tmp_path / "__main__.py").write_text("")
+    process = WorkerProcess(unconfined(tmp_path), "test")
+    is_outdated = False
+    generation = Generation(process, tmp_path / "none", 2, lambda: is_outdated)
+    old, new = (Source("p.py", "x = 1", None, version) for version in ("1", "2"))
+
+    before = [generation.fitting(source, may_leave=False) for source in (old, new, old)]
+    is_outdated = True
+    after = [generation.fitting(new, may_leave=may_leave) for may_leave in (False, True)]
+    generation.leave()
+    generation.leave()
+
+    assert before == [old, new, old]
+    assert after == [old, None]
