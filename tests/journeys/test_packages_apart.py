@@ -161,7 +161,7 @@ def test_an_upgrade_and_a_rollback_under_load_lose_no_event(server: Server) -> N
         return {row["seen"] for row in answer.json()} if answer.status == 200 else set()
 
     def newest() -> str:
-        [row] = server.sql("db", "SELECT seen FROM out ORDER BY time DESC LIMIT 1")
+        [row] = server.sql("db", "SELECT seen FROM out ORDER BY n DESC LIMIT 1")
         return str(row["seen"])
 
     writer = threading.Thread(target=write)
