@@ -19,7 +19,6 @@ from engine.catalog.change import (
     UnpinEnvironment,
 )
 from engine.catalog.state import Catalog
-from engine.errors import NotFound
 from engine.model.lock import SHARED, Asked, Lock, Reason
 
 __all__ = ["Pinned", "pin_changes", "pin_environment", "require_trigger", "unpin_environment"]
@@ -47,8 +46,8 @@ def pin_environment(trigger_id: int, pinned: Pinned, *, at_ns: int, reason: Reas
     """
 
     def decide(catalog: Catalog) -> Sequence[Change]:
-        if trigger_id != SHARED and trigger_id not in catalog.triggers:
-            raise NotFound(f"trigger with id {trigger_id}")
+        if trigger_id != SHARED:
+            catalog.trigger_by_id(trigger_id)
         return pin_changes(catalog, trigger_id, pinned, at_ns=at_ns, reason=reason)
 
     return decide
@@ -64,29 +63,23 @@ def unpin_environment(trigger_id: int) -> Decide:
 
 
 def require_trigger(
-    database_name: str,
-    trigger_name: str,
-    requirements: tuple[str, ...],
-    pinned: Pinned | None,
-    *,
-    at_ns: int,
+    trigger_id: int, requirements: tuple[str, ...], pinned: Pinned | None, *, at_ns: int
 ) -> Decide:
     """Decide what a trigger asks for itself, and what it runs on then.
 
     Args:
-        database_name: of the trigger.
-        trigger_name: within its database.
+        trigger_id: of that trigger, not of one that came to have its name.
         requirements: in place of those that it has.
         pinned: what its plugin and it ask for together, and the lock; None for nothing, which
             takes its pin away.
         at_ns: the time of the decision; UTC nanoseconds.
 
     Raises (the decision):
-        DatabaseNotFound, NotFound.
+        NotFound: the trigger is gone.
     """
 
     def decide(catalog: Catalog) -> Sequence[Change]:
-        trigger = catalog.trigger_named(database_name, trigger_name)
+        trigger = catalog.trigger_by_id(trigger_id)
         changes: list[Change] = []
         if trigger.settings.requirements != requirements:
             changes.append(RequireTrigger(trigger.id, requirements))

@@ -161,6 +161,17 @@ class Catalog:
             raise NotFound(trigger_name)
         return found
 
+    def trigger_by_id(self, trigger_id: int) -> Trigger:
+        """Return a trigger by id.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        found = self.triggers.get(trigger_id)
+        if found is None:
+            raise NotFound(f"trigger with id {trigger_id}")
+        return found
+
     def triggers_of(self, database_id: int) -> tuple[Trigger, ...]:
         """Return the triggers of a database in order of creation, disabled ones included."""
         return tuple(self._of_database(database_id).values())

@@ -24,7 +24,7 @@ from engine.clock import Clock
 from engine.environments.home import Home
 from engine.environments.installation import Wanted
 from engine.environments.jobs import SHARED_LABEL, Label
-from engine.environments.lodging import Lodging, label_of
+from engine.environments.lodging import Lodging
 from engine.environments.making import Prepared
 from engine.environments.pending import Turns, following, settled
 from engine.environments.service import Environments
@@ -123,9 +123,8 @@ class Provisioning:
             DatabaseNotFound, NotFound: there is no such trigger.
         """
         trigger = self._catalog.catalog.trigger_named(database, name)
-        given = trigger.settings.requirements if requirements is None else tuple(requirements)
         change = self._turns.take(
-            trigger.id, lambda: self._require(database, trigger, given, upgrade=upgrade)
+            trigger.id, lambda: self._require(trigger.id, requirements, upgrade=upgrade)
         )
         return self._noted(trigger, change)
 
@@ -211,8 +210,10 @@ class Provisioning:
         return following(prepared, lambda found: found)
 
     def _require(
-        self, database: str, trigger: Trigger, given: tuple[str, ...], *, upgrade: bool
+        self, trigger_id: int, requirements: Sequence[str] | None, *, upgrade: bool
     ) -> Future[EnvironmentChange]:
+        trigger = self._catalog.catalog.trigger_by_id(trigger_id)
+        given = trigger.settings.requirements if requirements is None else tuple(requirements)
         asked = self._wishes.of(trigger.plugin, given)
         if asked is None and upgrade:
             raise InvalidParameter(
@@ -226,9 +227,7 @@ class Provisioning:
                 reason = Reason.UPGRADED if upgrade else Reason.UPDATED
                 return self._switchboard.pin(trigger.id, found, reason)
             pinned = None if found is None else Pinned(found.asked, found.lock)
-            decide = require_trigger(
-                database, trigger.name, given, pinned, at_ns=self._clock.now_ns()
-            )
+            decide = require_trigger(trigger.id, given, pinned, at_ns=self._clock.now_ns())
             return self._switchboard.apply(trigger.id, decide)
 
         return following(self._wished(trigger, asked, fresh=upgrade), switch)
@@ -252,9 +251,9 @@ class Provisioning:
             return settled(None)
         has_own = trigger.id in self._catalog.catalog.pins
         keep = self._lodging.lock_of(trigger.id) if has_own and not fresh else None
-        prepared = self._environments.prepare(
-            label_of(self._catalog.catalog, trigger.id), asked, fresh=fresh, keep=keep
-        )
+        database = self._catalog.catalog.database_by_id(trigger.database_id)
+        label = Label(database.name, trigger.name)  # its own, also when it has none yet
+        prepared = self._environments.prepare(label, asked, fresh=fresh, keep=keep)
         return following(prepared, lambda found: found)
 
     def _install(self, wanted: Wanted) -> Future[EnvironmentChange]:

@@ -141,7 +141,7 @@ def test_a_pin_is_taken_away_once(store: CatalogStore) -> None:
 def test_requirements_and_their_lock_change_in_one_commit(store: CatalogStore) -> None:
     number = store.catalog.number
 
-    store.update(require_trigger("db", "t", ("adtk>1",), TWO, at_ns=9))
+    store.update(require_trigger(own(store), ("adtk>1",), TWO, at_ns=9))
 
     assert store.catalog.number == number + 1
     assert store.catalog.trigger_named("db", "t").settings.requirements == ("adtk>1",)
@@ -152,7 +152,7 @@ def test_requirements_and_their_lock_change_in_one_commit(store: CatalogStore) -
 
 
 def test_without_requirements_there_is_no_pin(store: CatalogStore) -> None:
-    store.update(require_trigger("db", "t", (), None, at_ns=9))
+    store.update(require_trigger(own(store), (), None, at_ns=9))
 
     assert store.catalog.trigger_named("db", "t").settings.requirements == ()
     assert store.catalog.pins == {}
@@ -160,7 +160,7 @@ def test_without_requirements_there_is_no_pin(store: CatalogStore) -> None:
 
 def test_requirements_of_an_unknown_trigger_are_refused(store: CatalogStore) -> None:
     with pytest.raises(NotFound):
-        store.update(require_trigger("db", "u", (), None, at_ns=9))
+        store.update(require_trigger(99, (), None, at_ns=9))
 
 
 @pytest.mark.parametrize(
