@@ -93,12 +93,14 @@ class FollowedCode:
         self._seen, self._newest = seen, source
         self._pending = self._retry_at_s = None
         try:
-            trigger = self._catalog().triggers.get(self._trigger.id, self._trigger)
-            asked = self._wishes.of(trigger.plugin, trigger.settings.requirements, source)
+            trigger, given = self._trigger, self._requires()
+            asked = self._wishes.of(trigger.plugin, given, source)
             if asked == seen[1]:
                 self._served = source
                 return
-            pending = self._provisioning.follow(trigger, asked, lambda: self._newest is source)
+            pending = self._provisioning.follow(
+                trigger, asked, lambda: self._newest is source and self._requires() == given
+            )
             self._pending = pending
             # At once: it may be long until the next event asks for the code.
             pending.add_done_callback(lambda ended: self._note_end(source, ended))
@@ -129,6 +131,11 @@ class FollowedCode:
             self._reported = source.version
             code = "the code" if self._served is source else "the code of before"
             self._report(f"{error}; {code} {which}")
+
+    def _requires(self) -> tuple[str, ...]:
+        """Return what the trigger itself requires by now."""
+        trigger = self._catalog().triggers.get(self._trigger.id, self._trigger)
+        return trigger.settings.requirements
 
     def _is_time_to_retry(self) -> bool:
         return self._retry_at_s is not None and time.monotonic() > self._retry_at_s

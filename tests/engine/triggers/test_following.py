@@ -187,3 +187,27 @@ def test_packages_that_were_changed_by_hand_meanwhile_bring_the_new_code_along(
     town.provisioning.require("db", "t").result(10)
 
     assert shown(code) == "new"
+
+
+def test_requirements_that_were_changed_meanwhile_are_not_undone_by_new_code(town: Town) -> None:
+    town.plugin("p.py", "six==1.0", "a")
+    trigger = town.create("t", "p.py")
+    code, _ = town.code(trigger)
+    shown(code)
+    town.maker.go_on.clear()
+    change = town.provisioning.require("db", "t", ("toml==1.0",))
+    eventually(town.environments.jobs)  # it has looked at the code of before
+    town.plugin("p.py", "six==2.0", "new")
+    assert shown(code) == "a"
+    town.maker.go_on.set()
+    change.result(10)
+
+    eventually(lambda: shown(code) == "new")
+
+    asked = [pin.asked.requirements for pin in town.store.catalog.pins.values()]
+    assert asked == [("six==2.0", "toml==1.0")]
+    assert [s.reason for s in town.store.catalog.pins[trigger.id].history] == [
+        Reason.CREATED,
+        Reason.UPDATED,
+        Reason.CODE_CHANGED,
+    ]
