@@ -18,14 +18,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from itertools import islice
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from engine.environments.wishlist import Block, requirement_lines, script_block
+from engine.environments.wishlist import Block, Places, requirement_lines, script_block
 from engine.errors import UserError
 from engine.model.lock import MANIFEST_FILE, PROJECT_FILE, REQUIREMENTS_FILE, Asked
 
@@ -43,6 +43,10 @@ _FILE_ENDING = ".py"
 _ENTRY_FILE = "__init__.py"
 _MOST_REQUIREMENTS = 500
 _LONGEST_REQUIREMENT = 2000
+_LONGEST_PYTHON = 500
+_LONGEST_TABLE = 256 * 1024
+# What reads TOML takes a time that grows with the square of the parts of a key.
+_MOST_DOTS = 1000
 _PATH_STARTS = (".", "/", "~", "\\", "file:")
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -109,13 +113,20 @@ def asked_in_list(requirements: Iterable[str], source: str) -> Asked:
     return _asked((text, source) for text in requirements)
 
 
-def asked_in_file(text: str, path: str) -> Asked:
+def asked_in_file(text: str, path: str, *, is_told: bool = True) -> Asked:
     """Return what the text of a requirements file asks for.
+
+    Args:
+        text: of the file.
+        path: of the file.
+        is_told: whether what it holds may be told to whoever asked. Not of a file of the server's
+            that was merely named: it may be something else.
 
     Raises:
         RequirementsInvalid: the text names the path and the line.
     """
-    return _asked((line, f"{path} line {number}") for number, line in requirement_lines(text))
+    lines = ((line, f"{path} line {number}") for number, line in requirement_lines(text))
+    return _asked(lines, is_told=is_told)
 
 
 def joined(*parts: Asked) -> Asked:
@@ -184,6 +195,8 @@ def _asked_in_table(
         name: of the list of requirements in it.
         first_line: of the text in its file.
     """
+    if len(text) > _LONGEST_TABLE or any(n.count(".") > _MOST_DOTS for n in text.split("\n")):
+        raise RequirementsInvalid(f"{path} line {first_line}: too long for a list of packages")
     try:
         table: object = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -193,26 +206,9 @@ def _asked_in_table(
     if not isinstance(table, Mapping):
         raise RequirementsInvalid(f"{path}: [{'.'.join(keys)}] is not a table")
     listed = _texts(table.get(name, []), f"{path}: {name}")
-    places = _Places(text, path, first_line)
+    places = Places(text, path, first_line)
     asked = _asked((item, places.of(item)) for item in listed)
     return joined(asked, Asked(python=_python(table.get("requires-python", ""), path)))
-
-
-class _Places:
-    """Where the items of a list stand in a text; found by looking for them as they are written."""
-
-    def __init__(self, text: str, path: str, first_line: int) -> None:
-        self._lines = text.split("\n")
-        self._path = path
-        self._first_line = first_line
-
-    def of(self, item: str) -> str:
-        """Return the place of an item, or the text's when it is written in some other way."""
-        written = (f'"{item}"', f"'{item}'")
-        for number, line in enumerate(self._lines, self._first_line):
-            if any(each in line for each in written):
-                return f"{self._path} line {number}"
-        return self._path
 
 
 def _texts(value: object, path: str) -> list[str]:
@@ -222,8 +218,10 @@ def _texts(value: object, path: str) -> list[str]:
 
 
 def _python(value: object, path: str) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_PYTHON:
+        return _refuse_python(value, path)
     try:
-        return str(SpecifierSet(value)) if isinstance(value, str) else _refuse_python(value, path)
+        return str(SpecifierSet(value))
     except InvalidSpecifier:
         return _refuse_python(value, path)
 
@@ -234,17 +232,18 @@ def _refuse_python(value: object, path: str) -> str:
     )
 
 
-def _asked(pairs: Iterable[tuple[str, str]]) -> Asked:
+def _asked(pairs: Iterable[tuple[str, str]], *, is_told: bool = True) -> Asked:
     """Return what requirements with their sources ask for."""
     few = list(islice(pairs, _MOST_REQUIREMENTS + 1))
     if len(few) > _MOST_REQUIREMENTS:
         raise RequirementsInvalid(f"{few[-1][1]}: more than {_MOST_REQUIREMENTS} requirements")
-    return joined(*(Asked((_canonical(text, source),), "", (source,)) for text, source in few))
+    canonical = partial(_canonical, is_told=is_told)
+    return joined(*(Asked((canonical(text, source),), "", (source,)) for text, source in few))
 
 
-def _canonical(text: str, source: str) -> str:
+def _canonical(text: str, source: str, *, is_told: bool) -> str:
     stripped = text.strip()
-    shown = repr(stripped[:100])
+    shown = repr(stripped[:100]) if is_told else "what stands there"
     if stripped.startswith("-"):
         raise RequirementsInvalid(
             f"{source}: {shown} is an option; a plugin says only which packages it needs: the "
@@ -256,9 +255,9 @@ def _canonical(text: str, source: str) -> str:
         raise _no_place(shown, source)
     try:
         requirement = Requirement(stripped)
-    except InvalidRequirement as error:
-        reason = str(error).partition("\n")[0]
-        raise RequirementsInvalid(f"{source}: {shown} is no requirement: {reason}") from error
+    except (InvalidRequirement, RecursionError) as error:
+        reason = f": {str(error).partition(chr(10))[0]}" if is_told else ""
+        raise RequirementsInvalid(f"{source}: {shown} is no requirement{reason}") from error
     if requirement.url is not None:
         raise _no_place(shown, source)
     requirement.name = canonicalize_name(requirement.name)

@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Block", "requirement_lines", "script_block"]
+__all__ = ["Block", "Places", "requirement_lines", "script_block"]
 
 _BLOCK_START = re.compile(r"# /// ([A-Za-z0-9-]+)")
 _BLOCK_END = "# ///"
 _SCRIPT = "script"
 _COMMENT = re.compile(r"(^|\s)#.*")
-_HASHES = re.compile(r"(\s+--hash[=\s]\s*\S+)+\s*$")
+_HASHES = re.compile(r"\s--hash[=\s]")
+_HASH = "--hash"
+_QUOTED = re.compile(r'"([^"]*)"|\'([^\']*)\'')
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,28 @@ class Block:
     path: str
     text: str
     first_line: int
+
+
+class Places:
+    """Where the items of a list stand in a text; found by looking for them as they are written.
+
+    Args:
+        text: TOML.
+        path: of the file that it stands in.
+        first_line: of the text in that file.
+    """
+
+    def __init__(self, text: str, path: str, first_line: int) -> None:
+        self._path = path
+        self._lines: dict[str, int] = {}
+        for number, line in enumerate(text.split("\n"), first_line):
+            for found in _QUOTED.finditer(line):
+                self._lines.setdefault(found[1] or found[2] or "", number)
+
+    def of(self, item: str) -> str:
+        """Return the place of an item, or the text's when it is written in some other way."""
+        number = self._lines.get(item)
+        return self._path if number is None else f"{self._path} line {number}"
 
 
 def script_block(script: str, path: str) -> Block | None:
@@ -64,11 +88,21 @@ def requirement_lines(text: str) -> Iterator[tuple[int, str]]:
         if bare.endswith("\\"):
             waiting += bare[:-1] + " "
             continue
-        whole, waiting = _HASHES.sub("", waiting + bare).strip(), ""
+        whole, waiting = _without_hashes(waiting + bare), ""
         if whole:
             yield first, whole
     if waiting.strip():
-        yield first, _HASHES.sub("", waiting).strip()
+        yield first, _without_hashes(waiting)
+
+
+def _without_hashes(line: str) -> str:
+    """Cut off what follows a requirement, if that is hashes and nothing else."""
+    found = _HASHES.search(line)
+    if found is None:
+        return line.strip()
+    words = line[found.start() :].replace(f"{_HASH}=", f"{_HASH} ").split()
+    is_all = len(words) % 2 == 0 and set(words[::2]) == {_HASH}
+    return (line[: found.start()] if is_all else line).strip()
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, int, str]]:

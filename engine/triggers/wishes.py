@@ -53,7 +53,8 @@ class Wishes:
             check_packages(wanted.packages)
             return replaced(before, asked_in_list(wanted.packages, "the packages"))
         path = wanted.requirements
-        return replaced(before, asked_in_file(read_requirements(Path(path)), path))
+        listed = asked_in_file(read_requirements(Path(path)), path, is_told=False)
+        return replaced(before, listed)
 
 
 def names_of(asked: Asked) -> tuple[str, ...]:

@@ -224,3 +224,43 @@ def test_garbage_asks_for_something_or_is_refused(
     assert asked is None or asked_in_list(asked.requirements, "again").requirements == (
         asked.requirements
     )
+
+
+HOSTILE = {
+    "spaces before a word": PluginTexts("p", requirements="x" + " " * 250_000 + "y"),
+    "hashes without an end": PluginTexts("p", requirements="x" + " --hash=a" * 28_000 + " !"),
+    "a key of many parts": PluginTexts("p", pyproject="a." * 120_000 + "a = 1"),
+    "a header of many parts": PluginTexts("p", pyproject="[" + "a." * 120_000 + "a]"),
+    "lists in lists": PluginTexts("p", pyproject="a = " + "[" * 200_000),
+    "parentheses": PluginTexts("p", requirements=f"x; {'(' * 900}python_version > '3'{')' * 900}"),
+    "a block": PluginTexts("p.py", f"# /// script\n# {'a.' * 2_000_000}a = 1\n# ///\n"),
+    "versions of Python": PluginTexts(
+        "p", pyproject=f'[project]\nrequires-python = "{">=3," * 40_000}>=3"'
+    ),
+}
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("texts", HOSTILE.values(), ids=HOSTILE)
+def test_what_takes_long_to_read_is_refused_at_once(texts: PluginTexts) -> None:
+    with pytest.raises(RequirementsInvalid):
+        asked_of(texts)
+
+
+@pytest.mark.timeout(10)
+def test_places_in_a_long_text_are_found_in_one_pass() -> None:
+    listed = ", ".join(f'"\\u0061{number}"' for number in range(500))
+    text = "\n" * 200_000 + f"[project]\ndependencies = [{listed}]"
+
+    asked = asked_of(PluginTexts("p", pyproject=text))
+
+    assert asked is not None
+    assert set(asked.sources) == {"p/pyproject.toml"}
+
+
+@pytest.mark.parametrize("line", ["root:$6$secret:20228::", "-i https://u:secret@host", "./secret"])
+def test_a_file_that_was_only_named_is_not_shown(line: str) -> None:
+    with pytest.raises(RequirementsInvalid, match=r"^/etc/x line 2: what stands there") as refused:
+        asked_in_file(f"six\n{line}\n", "/etc/x", is_told=False)
+
+    assert "secret" not in str(refused.value)
