@@ -21,7 +21,7 @@ from pathlib import Path
 from engine.environments.child import Ending
 from engine.environments.environment import Environment
 from engine.environments.modules import canonical, modules_of
-from engine.environments.walls import Task, Walls
+from engine.environments.walls import PROBER, Task, Walls
 from engine.errors import UserError
 from engine.model.grants import Grants
 from engine.model.limits import Limits
@@ -30,12 +30,11 @@ from engine.sandbox.launch import SandboxUnavailable
 __all__ = ["ProbeFailed", "modules_asked", "probe_imports"]
 
 _TIMEOUT_S = 120.0
-# Not that of installers, whose cache others use.
-_USER = "probe"
 _PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from worker.trial import main; main()"
 _TOKEN_BYTES = 16
 _SIGNALLED = 128
+_WAY_OUT = "; ask for another version of its package, or for what it needs as well"
 
 
 class ProbeFailed(UserError):
@@ -46,7 +45,10 @@ class ProbeFailed(UserError):
 
 
 def modules_asked(environment: Environment, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the modules of some distributions that are installed.
+    """Return the modules that stand for some distributions that are installed.
+
+    Of one that brings a module of its own name it is that one: what lies beside it may be for those
+    who have something else as well.
 
     Args:
         environment: that holds them.
@@ -60,8 +62,10 @@ def modules_asked(environment: Environment, names: Iterable[str]) -> tuple[str, 
 def _modules(site_packages: Iterable[Path], wanted: frozenset[str]) -> Iterator[str]:
     for folder in site_packages:
         for about in sorted(folder.glob("*.dist-info")):
-            if canonical(about.name.partition("-")[0]) in wanted:
-                yield from modules_of(_text(about / "RECORD"), _text(about / "top_level.txt"))
+            name = canonical(about.name.partition("-")[0])
+            if name in wanted:
+                found = modules_of(_text(about / "RECORD"), _text(about / "top_level.txt"))
+                yield from [module for module in found if canonical(module) == name] or found
 
 
 def _text(path: Path) -> str:
@@ -114,7 +118,7 @@ def _task(
 ) -> Task:
     return Task(
         label="probe",
-        user=_USER,
+        user=PROBER,
         command=(str(environment.interpreter), "-I", "-S", "-c", _START, str(runtime)),
         document={
             "runtime_dir": str(runtime),
@@ -163,7 +167,7 @@ class _Report:
         subject = f"module {self.module!r} is installed and cannot be imported"
         if ending.excess is not None:
             return f"{subject}: it {ending.excess}"
-        return f"{subject}: {self.error or _end_text(ending.status)}"
+        return f"{subject}: {self.error or _end_text(ending.status)}{_WAY_OUT}"
 
 
 def _end_text(status: int) -> str:
