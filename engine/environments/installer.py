@@ -27,9 +27,10 @@ from engine.environments.installation import (
     masked,
     read_requirements,
 )
+from engine.environments.inventory import FILE
 from engine.environments.requirements import check_packages, check_requirements
 from engine.environments.running import Command, Run
-from engine.errors import Busy, Stopping, UserError
+from engine.errors import Busy, InvalidParameter, Stopping, UserError
 
 __all__ = ["InstallDisabled", "Installer"]
 
@@ -88,7 +89,8 @@ class Installer:
         """Queue an installation.
 
         Returns:
-            A future that raises PackagesUnavailable, InstallFailed, BrokenEnvironment or Stopping.
+            A future that raises PackagesUnavailable, InstallFailed, InvalidParameter,
+            BrokenEnvironment or Stopping.
 
         Raises:
             InstallDisabled: nothing may be installed.
@@ -134,6 +136,7 @@ class Installer:
         if wanted.requirements is not None:
             check_requirements(read_requirements(Path(wanted.requirements)))
         environment = self._environment()
+        _refuse_foreign(environment)
         command = self._command(environment, wanted)
         before = fingerprint(environment)
         what = wanted.requirements or masked(" ".join(wanted.packages))
@@ -166,4 +169,17 @@ class Installer:
             variables={name: str(cache / folder) for name, folder in _CACHES.items()},
             network=self._supply.wheel_dir is None,
             timeout_s=self._supply.timeout_s,
+        )
+
+
+def _refuse_foreign(environment: Environment) -> None:
+    """Refuse to change what a server has built and counts on, as one with the same plugin folder.
+
+    Raises:
+        InvalidParameter: it is such an environment.
+    """
+    if (environment.root / FILE).exists():
+        raise InvalidParameter(
+            f"{environment.root} leads to an environment of another server; install the packages "
+            "there, or remove the link to have one made for this server"
         )

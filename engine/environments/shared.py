@@ -1,20 +1,22 @@
 """Where the environment that triggers share is found: `<plugin-dir>/.venv`.
 
 It is a link to a folder of ours, replaced whole when the packages change; or a folder that belongs
-to the user, which is left where it is and changed in place. Any thread may call.
+to the user, which is left where it is and changed in place. A link that leads to where the data
+folder was before it was moved is ours still. Any thread may ask; one at a time may lead.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
+import re
 from pathlib import Path
 
 __all__ = ["SHARED_NAME", "SharedPlace"]
 
 # In the plugin folder, as InfluxDB 3 Core has it.
 SHARED_NAME = ".venv"
+_LOCK_ID = re.compile(r"[0-9a-f]{16}")
 
 
 class SharedPlace:
@@ -41,7 +43,8 @@ class SharedPlace:
             return False
         except OSError:
             return True  # a folder, or something worse
-        return Path(os.path.normpath(self.path.parent / target)).parent != self._shelf
+        home = Path(os.path.normpath(self.path.parent / target))
+        return home.parent != self._shelf and not self._was_ours(home)
 
     def lead_to(self, folder: Path) -> None:
         """Have the link lead to one of our environments, from one moment to the next.
@@ -54,10 +57,17 @@ class SharedPlace:
             if self.path.readlink() == target:
                 return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_name(f"{self.path.name}-{secrets.token_hex(8)}")
+        fresh = self.path.with_name(f"{self.path.name}-next")
+        if fresh.is_symlink():  # a server was killed here
+            fresh.unlink()
         fresh.symlink_to(target)
         try:
             fresh.replace(self.path)
         except OSError:
             fresh.unlink()
             raise
+
+    def _was_ours(self, home: Path) -> bool:
+        """Whether a link leads to a shelf that is gone: the data folder was moved or restored."""
+        is_named_so = home.parent.name == self._shelf.name and _LOCK_ID.fullmatch(home.name)
+        return bool(is_named_so) and not home.parent.exists()
