@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.environments.environment import BrokenEnvironment, Environment
@@ -56,9 +56,9 @@ class ListedShelf:
     def note_used(self, lock_id: str) -> None:
         self.used.append(lock_id)
 
-    def unused(self, older_than_s: float) -> list[str]:
+    def unused(self, older_than_s: float) -> Iterator[str]:
         assert older_than_s >= 0
-        return list(self.old)
+        yield from (lock_id for lock_id in tuple(self.old) if lock_id not in self.used)
 
     def remove(self, lock_id: str) -> None:
         del self.there[lock_id]

@@ -66,6 +66,7 @@ class Lodging:
         self._shared = shared
         self._is_foreign = shared.is_foreign()
         self._empty_id = ""
+        self._naming = threading.Lock()  # who names last has looked last
         self._lock = threading.Lock()
         self._failures: dict[str, _Failure] = {}
         self._awaited: dict[int, Future[Prepared]] = {}
@@ -140,10 +141,11 @@ class Lodging:
     def lead_to_shared(self) -> None:
         """Have the name of the shared environment lead to the one in service, if it is there."""
         try:
-            lock = self.lock_of(SHARED)
-            folder = None if lock is None else self._environments.shelf.path(lock.id)
-            if folder is not None and folder.exists():
-                self._shared.lead_to(folder)
+            with self._naming:
+                lock = self.lock_of(SHARED)
+                folder = None if lock is None else self._environments.shelf.path(lock.id)
+                if folder is not None and folder.exists():
+                    self._shared.lead_to(folder)
         except (EngineError, OSError) as error:
             log.warning(
                 "the link to the shared environment cannot be written",
@@ -188,16 +190,22 @@ class Lodging:
             return self._beyond_use(trigger_id, f"the environment {lock.id} is gone, and {error}")
         with self._lock:
             self._awaited[trigger_id] = building
-        building.add_done_callback(lambda done: self._note_end(lock.id, done))
+        building.add_done_callback(lambda done: self._note_end(trigger_id, lock.id, done))
         text = f"the environment of {label} is being built"
         return BuildingEnvironment(text, following(building, lambda _: None))
 
-    def _note_end(self, lock_id: str, done: Future[Prepared]) -> None:
-        error = done.exception()
+    def _note_end(self, trigger_id: int, lock_id: str, done: Future[Prepared]) -> None:
+        error, now_s = done.exception(), time.monotonic()
         with self._lock:
-            self._failures.pop(lock_id, None)
+            if self._awaited.get(trigger_id) is done:
+                del self._awaited[trigger_id]
+            self._failures = {
+                id_: each
+                for id_, each in self._failures.items()
+                if id_ != lock_id and now_s < each.until_s
+            }
             if error is not None and not isinstance(error, Stopping):
-                self._failures[lock_id] = _Failure(error, time.monotonic() + _FAILURE_LASTS_S)
+                self._failures[lock_id] = _Failure(error, now_s + _FAILURE_LASTS_S)
         self.lead_to_shared()
 
     def _beyond_use(self, trigger_id: int, reason: str) -> BrokenEnvironment:

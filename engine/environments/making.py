@@ -5,6 +5,7 @@ A maker blocks for as long as an installer takes; the service calls it in thread
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -117,11 +118,11 @@ class Keeper(Protocol):
         ...
 
     def note_used(self, lock_id: str) -> None:
-        """Note that a worker was started in it."""
+        """Note that a worker was started in it, or that it is about to be put into service."""
         ...
 
-    def unused(self, older_than_s: float) -> list[str]:
-        """Return the locks whose environments no worker was started in for so long."""
+    def unused(self, older_than_s: float) -> Iterator[str]:
+        """Yield the locks whose environments were not used for so long, as it is at each step."""
         ...
 
     def remove(self, lock_id: str) -> None:

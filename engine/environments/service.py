@@ -196,7 +196,7 @@ class Environments:
         """Remove environments that nobody has used for some seconds.
 
         Args:
-            unused_s: since a worker was last started in it.
+            unused_s: since a worker was last started in it, or it was found for somebody.
             wanted: ids of locks that stay all the same.
         """
         for lock_id in self.shelf.unused(unused_s):
@@ -233,6 +233,7 @@ class Environments:
         return Prepared(order.asked, lock, environment)
 
     def _whole(self, lock_id: str) -> Environment | None:
+        self.shelf.note_used(lock_id)  # first: it is not removed before it is put into service
         try:
             return self.find(lock_id)
         except BrokenEnvironment:

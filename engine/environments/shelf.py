@@ -150,10 +150,10 @@ class Shelf:
         with contextlib.suppress(OSError):
             os.utime(self.path(lock_id) / FILE)
 
-    def unused(self, older_than_s: float) -> list[str]:
-        """Return the locks whose environments no worker was started in for so long."""
+    def unused(self, older_than_s: float) -> Iterator[str]:
+        """Yield the locks whose environments were not used for so long, as it is at each step."""
         limit_s = time.time() - older_than_s
-        return [path.name for path in self._folders() if _used_s(path) < limit_s]
+        yield from (path.name for path in list(self._folders()) if _used_s(path) < limit_s)
 
     def remove(self, lock_id: str) -> None:
         """Remove an environment; nothing when there is none.

@@ -196,8 +196,22 @@ def test_what_is_made_anew_is_told_from_what_was_there(world: World) -> None:
 def test_only_what_nobody_wants_is_collected(world: World) -> None:
     ids = [world.service.prepare(OURS, asked).result(10).lock.id for asked in (SIX, TOML)]
     world.shelf.old = ids
+    world.shelf.used.clear()
 
     world.service.collect(7.0, {ids[0]})
 
     assert list(world.shelf.there) == [ids[0]]
     assert world.service.condition(ids[1]) == Condition(is_there=False)
+
+
+def test_what_was_found_for_somebody_is_not_collected_before_it_is_in_service(
+    world: World,
+) -> None:
+    found = world.service.prepare(OURS, SIX).result(10)
+    world.shelf.old = [found.lock.id]
+    world.shelf.used.clear()
+
+    world.service.rebuild(OURS, SIX, found.lock).result(10)
+    world.service.collect(7.0, ())
+
+    assert list(world.shelf.there) == [found.lock.id]

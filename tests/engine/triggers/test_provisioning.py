@@ -253,6 +253,7 @@ def test_environments_in_service_and_in_use_are_not_collected(town: Town) -> Non
         town.provisioning.require("db", "t", (f"six=={version}",)).result(10)
     ids = [lock(f"six=={version}.0").id for version in (1, 2, 3)]
     town.shelf.old = ids
+    town.shelf.used.clear()
 
     town.lodging.collect(7.0, {town.shelf.path(ids[1])})
 
