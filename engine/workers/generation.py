@@ -106,15 +106,16 @@ class Generation:
 
         Args:
             source: the newest.
-            may_leave: whether the lane need not wait for a fresh process.
+            may_leave: whether the lane need not wait for a fresh process, while others run in this
+                one what it has already.
 
         Returns:
             None when it has to be run in a fresh process.
         """
         if self._have_packages_changed():
-            if may_leave:
+            if may_leave or self.loaded is None:
                 return None
-            source = self.loaded or source
+            source = self.loaded
         return source if self.adopt(source) else None
 
     @property

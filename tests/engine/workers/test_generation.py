@@ -67,3 +67,15 @@ def test_a_process_whose_packages_are_outdated_runs_no_newer_code(tmp_path: Path
 
     assert before == [old, new, old]
     assert after == [old, None]
+
+
+def test_a_process_whose_packages_are_outdated_begins_with_no_code(tmp_path: Path) -> None:
+    (tmp_path / "__main__.py").write_text("")
+    process = WorkerProcess(unconfined(tmp_path), "test")
+    generation = Generation(process, tmp_path / "none", 1, lambda: True)
+    new = Source("p.py", "x = 1", None, "1")
+
+    fitting = [generation.fitting(new, may_leave=may_leave) for may_leave in (False, True)]
+    generation.leave()
+
+    assert fitting == [None, None]
