@@ -139,6 +139,10 @@ class CatalogDefinitions:
             raise self.refusal
         self._store.update(create_trigger(new, start=0, now_ns=0))
 
+    def check_confines(self, grants: Grants | None, limits: Limits | None) -> None:
+        if self.inadmissible is not None:
+            raise self.inadmissible
+
     def confine(
         self, database: str, name: str, grants: Grants | None, limits: Limits | None
     ) -> None:

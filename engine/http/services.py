@@ -96,6 +96,10 @@ class Definitions(Protocol):
         """Create a trigger, which runs with what was prepared for it."""
         ...
 
+    def check_confines(self, grants: Grants | None, limits: Limits | None) -> None:
+        """Refuse what the server lets no trigger reach or use."""
+        ...
+
     def confine(
         self, database: str, name: str, grants: Grants | None, limits: Limits | None
     ) -> object:

@@ -62,6 +62,8 @@ class TriggerEndpoints:
             return await self._confine(database, name, *_confines(settings))
         # Looked at first, so that a mistake changes nothing.
         confines = None if settings is None else _confines(settings)
+        if confines is not None:
+            self._definitions.check_confines(*confines)
         change = await result_of(
             self._provisions.require(database, name, required, upgrade=upgrade)
         )

@@ -128,6 +128,14 @@ class TriggerDefinitions:
                 self._note_start(trigger)
                 self._start(trigger)
 
+    def check_confines(self, grants: Grants | None, limits: Limits | None) -> None:
+        """Check what a trigger is to reach and use; None is what it has.
+
+        Raises:
+            InvalidParameter: the server refuses them.
+        """
+        self._admit(grants or Grants(), limits or Limits())
+
     def confine(
         self, database: str, name: str, grants: Grants | None, limits: Limits | None
     ) -> None:
@@ -146,7 +154,7 @@ class TriggerDefinitions:
             InvalidParameter: the server refuses them.
             UserError: no such trigger.
         """
-        self._admit(grants or Grants(), limits or Limits())
+        self.check_confines(grants, limits)
         with self._lock:
             after = self._catalog.update(confine_trigger(database, name, grants, limits))
             log.info("trigger confined anew", extra={"trigger": name})

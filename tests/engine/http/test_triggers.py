@@ -247,6 +247,20 @@ def test_packages_that_cannot_be_had_change_no_limits(
     assert parts.catalog.catalog.trigger_named("db", "t").settings.limits == Limits()
 
 
+def test_limits_that_the_server_refuses_change_no_packages(
+    client: httpx.Client, parts: EdgeParts
+) -> None:
+    client.post(PATH, json=BODY)
+    parts.provisions.seen.clear()
+    parts.definitions.inadmissible = InvalidParameter("more than this server gives")
+    change = {"requirements": ["six"], "trigger_settings": {"limits": {"processes": 3}}}
+
+    answer = client.put(PATH, json={"db": "db", "trigger_name": "t", **change})
+
+    assert (answer.status_code, answer.text) == (400, "more than this server gives")
+    assert parts.provisions.seen == []
+
+
 def test_a_mistake_in_the_limits_changes_no_packages(
     client: httpx.Client, parts: EdgeParts
 ) -> None:
