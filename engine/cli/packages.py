@@ -46,7 +46,7 @@ def requirement_texts(given: Sequence[str]) -> list[str]:
     """Return the requirements that are given one by one or as files, in their order.
 
     What ends with `.txt`, has a `/`, or is the name of a file, is a file; the rest is taken as it
-    is, and judged by the server.
+    is, as an address is, and judged by the server.
 
     Raises:
         CommandFailed: a file cannot be read.
@@ -78,9 +78,28 @@ def waiting(client: Client, text: str, whose: Whose) -> Iterator[None]:
         text: what goes on.
         whose: the environment that is being built.
     """
-    if not sys.stderr.isatty():
-        yield
-        return
+    try:
+        if sys.stderr.isatty():
+            with _shown(client, text, whose):
+                yield
+        else:
+            yield
+    except KeyboardInterrupt:
+        print(
+            "The server goes on with it; see what becomes of it with: "
+            "bulkhead show environments --all",
+            file=sys.stderr,
+        )
+        raise
+
+
+def quoted(text: str) -> str:
+    """Return a text as a literal of SQL."""
+    return "'{}'".format(text.replace("'", "''"))
+
+
+@contextmanager
+def _shown(client: Client, text: str, whose: Whose) -> Iterator[None]:
     from rich.console import Console
 
     ended = threading.Event()
@@ -97,20 +116,15 @@ def waiting(client: Client, text: str, whose: Whose) -> Iterator[None]:
             watching.join(_ASK_EVERY_S)
 
 
-def quoted(text: str) -> str:
-    """Return a text as a literal of SQL."""
-    return "'{}'".format(text.replace("'", "''"))
-
-
 def _show_lines(
     client: Client, whose: Whose, status: Status, text: str, ended: threading.Event
 ) -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
     while not ended.wait(_ASK_EVERY_S):
         line = _last_line(client, whose)
         if line and not ended.is_set():
-            status.update(f"{text}: {escape(line)}")
+            status.update(Text(f"{text}: {line}", no_wrap=True, overflow="ellipsis"))
 
 
 def _last_line(client: Client, whose: Whose) -> str | None:
@@ -128,7 +142,8 @@ def _last_line(client: Client, whose: Whose) -> str | None:
 
 
 def _is_file(text: str) -> bool:
-    return text.endswith(".txt") or "/" in text or Path(text).is_file()
+    is_address = "://" in text or " @ " in text
+    return not is_address and (text.endswith(".txt") or "/" in text or Path(text).is_file())
 
 
 def _listed(path: Path) -> list[str]:

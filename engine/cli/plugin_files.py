@@ -67,7 +67,9 @@ def read_text(file: Path) -> str:
     """
     try:
         return file.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise CommandFailed(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise CommandFailed(f"cannot read {file}: {error}") from error
 
 

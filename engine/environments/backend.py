@@ -9,6 +9,7 @@ Any thread may call, each with a workplace of its own.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ __all__ = ["NOTHING_ASKED", "Backend", "Supply", "Workplace", "read_answer"]
 
 NOTHING_ASKED = Asked()
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_PROGRESS = re.compile(
+    r"\s*(Build(ing|t)|Collecting|Download(ed|ing)|Install(ed|ing)|Prepared|Using cached) "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Workplace:
     Args:
         folder: empty, and of this making alone.
         run: runs programs.
-        on_line: gets the lines that they print.
+        on_line: is told how far it is.
         home: where an environment will lie when it is done.
     """
 
@@ -77,10 +81,22 @@ class Workplace:
             PackagesUnavailable, InstallFailed: it has not.
             Stopping: the server is shutting down.
         """
-        finished = self.run(command, self.on_line)
+        finished = self.attempt(command)
         if finished.status != 0:
             raise failure_in(finished.status, finished.output, asked)
         return finished
+
+    def attempt(self, command: Command) -> Finished:
+        """Run a program that may fail, and tell how far it is; raises Stopping as `do`.
+
+        What else it prints is kept for failures: of a try that another one follows, it would alarm
+        people for nothing.
+        """
+        return self.run(command, self._show)
+
+    def _show(self, line: str) -> None:
+        if _PROGRESS.match(line):
+            self.on_line(line.strip())
 
 
 class Backend(Protocol):

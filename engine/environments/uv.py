@@ -194,12 +194,12 @@ def _unless_given(variables: dict[str, str]) -> dict[str, str]:
 
 
 def _near_first(step: _Step, near: Command, far: Command) -> None:
-    missed = step.place.run(near, step.place.on_line)
+    missed = step.place.attempt(near)
     if missed.status == 0:
         return
     if not is_uncached(missed.output):
         raise failure_in(missed.status, missed.output, step.asked)
-    told = step.place.run(far, step.place.on_line)
+    told = step.place.attempt(far)
     if told.status == 0:
         return
     if is_unreachable(told.output):
@@ -208,13 +208,13 @@ def _near_first(step: _Step, near: Command, far: Command) -> None:
 
 
 def _far_first(step: _Step, near: Command, far: Command) -> None:
-    told = step.place.run(far, step.place.on_line)
+    told = step.place.attempt(far)
     if told.status == 0:
         return
     if not is_unreachable(told.output):
         raise failure_in(told.status, told.output, step.asked)
     step.place.on_line("the package index cannot be reached; looking into the cache")
-    missed = step.place.run(near, step.place.on_line)
+    missed = step.place.attempt(near)
     if missed.status != 0:
         raise unreachable(told.output, missed.output)
     log.warning("locked from the cache, as the package index cannot be reached")

@@ -29,7 +29,7 @@ from engine.environments.runtime import runtime_folder
 from engine.environments.shelf import Shelf
 from engine.environments.uv import Uv
 from engine.errors import EngineError, UserError
-from engine.model.lock import Asked, Lock, lock_of
+from engine.model.lock import Asked, Lock, lock_of, packages_of
 
 __all__ = ["Tools", "Workshop", "backend_of"]
 
@@ -99,7 +99,7 @@ class Workshop:
         Args:
             asked: what for.
             keep: a lock whose versions are kept where they still fit.
-            on_line: gets what the installer prints.
+            on_line: is told how far it is.
 
         Raises:
             NoInterpreter: none fits what is asked for.
@@ -111,6 +111,7 @@ class Workshop:
         if not asked.requirements:
             return lock_of(interpreter.python, interpreter.platform, "")
         is_kept = keep is not None and keep.python == interpreter.python
+        on_line("looking for versions that go together")
         with self._workplace("lock", on_line) as place:
             kept = keep.text if keep is not None and is_kept else ""
             text = self._tools.backend.lock(asked, interpreter, place, kept)
@@ -124,7 +125,7 @@ class Workshop:
         Args:
             lock: what it holds.
             asked: what the lock was made for: that is what is tried.
-            on_line: gets what the installer prints.
+            on_line: is told how far it is.
             anew: also when there is one, which gives way.
 
         Raises:
@@ -140,6 +141,7 @@ class Workshop:
             with contextlib.suppress(EngineError):
                 return self._tools.shelf.open(lock.id)
         home = self._tools.shelf.path(lock.id)
+        on_line(f"fetching and unpacking, packages: {len(packages_of(lock.text))}")
         with self._workplace(lock.id, on_line, home) as place:
             tree = self._tools.backend.build(lock, interpreter, place)
             if lock.text:
@@ -181,7 +183,7 @@ class Workshop:
         self._tools.stop()
 
     def _try(self, tree: Path, interpreter: Interpreter, asked: Asked, place: Workplace) -> None:
-        place.on_line("checking the environment")
+        place.on_line("importing the packages that were asked for")
         with ThreadPoolExecutor(1, thread_name_prefix="checking") as aside:
             checked = aside.submit(self._tools.backend.check, interpreter, tree, place)
             try:

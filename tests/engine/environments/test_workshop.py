@@ -59,6 +59,7 @@ def test_packages_of_the_index_are_locked_and_built(bench: Furnish) -> None:
     assert environment == made.shelf.open(lock.id)
     assert made.tried == [wanted]
     assert any("Installed 2 packages" in line for line in made.lines)
+    assert not [line for line in made.lines if "Network connectivity" in line or "Using" in line]
     assert made.leftovers == []
 
 
