@@ -126,9 +126,10 @@ class Shelf:
         home = self.path(lock.id)
         write_inventory(built, lock, interpreter)
         with tempfile.TemporaryDirectory(prefix=f"{_REMOVING}{lock.id}-", dir=self._root) as aside:
+            fresh = _brought(built, Path(aside) / "new")  # first: this may fail for want of room
             with contextlib.suppress(FileNotFoundError):
                 home.rename(Path(aside) / "old")
-            _move(built, home, Path(aside) / "new")
+            fresh.rename(home)
             sync_folder(self._root)
             with self._lock:
                 self._opened.pop(lock.id, None)
@@ -211,15 +212,14 @@ def _verified(root: Path, inventory: Inventory) -> Environment:
     return environment
 
 
-def _move(built: Path, home: Path, aside: Path) -> None:
-    """Rename a folder; one of another file system or mount is copied first."""
+def _brought(built: Path, near: Path) -> Path:
+    """Bring a folder near its place by a rename, or as a copy from another file system or mount."""
     try:
-        built.rename(home)
+        return built.rename(near)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        shutil.copytree(built, aside, symlinks=True)
-        aside.rename(home)
+        return Path(shutil.copytree(built, near, symlinks=True))
 
 
 def _used_s(folder: Path) -> float:

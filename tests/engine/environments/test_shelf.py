@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -236,3 +238,29 @@ def test_an_interpreter_says_what_a_worker_in_it_has_to_see() -> None:
 
     assert interpreter.reads == (Path("/p/python"), Path("/p"))
     assert interpreter.release == "3.12.1"
+
+
+def test_what_is_brought_from_another_file_system_leaves_the_old_one_when_there_is_no_room(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def moved(path: Path, target: Path) -> Path:
+        if path.name == "tree":
+            raise OSError(errno.EXDEV, "another file system")
+        return rename(path, target)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(Path, "rename", moved)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", full)
+        with pytest.raises(OSError, match="no room"):
+            place.put(text="A = 2\n")
+    kept = (place.fresh().open(LOCK.id).site_packages[0] / "six.py").read_text()
+    place.put(text="A = 3\n")
+
+    assert kept == "A = 1\n"
+    assert (place.fresh().open(LOCK.id).site_packages[0] / "six.py").read_text() == "A = 3\n"
+    assert sorted(path.name for path in place.root.iterdir()) == [LOCK.id]
