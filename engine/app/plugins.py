@@ -200,7 +200,8 @@ class PluginServices:
         self.packages.start(self._closing)
         self._closing.callback(self.registry.stop_all)
         self._closing.callback(self.packages.stop)  # before them: they wait for what is built
-        self._closing.callback(self._repository.close)  # before it, so that nobody waits for it
+        self._closing.callback(self.registry.hurry)  # before it, so that nobody waits for these
+        self._closing.callback(self._repository.close)
         self.registry.start_all(bookmarks(progress))
         for database in catalog.databases.values():
             self.registry.announce_end(database.id, self._state.committer.end)

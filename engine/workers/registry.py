@@ -1,7 +1,7 @@
 """The running triggers: one supervisor each, started and stopped as the catalog says.
 
 `start`, `stop` and `stop_all` are called by one thread at a time (the definitions hold a lock);
-`announce_end`, `announce_due`, `submit`, `redrive`, `renew`, `wake` and `confine` by any.
+`announce_end`, `announce_due`, `submit`, `redrive`, `renew`, `hurry`, `wake` and `confine` by any.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Registry:
 
     def stop_all(self) -> None:
         """Stop every trigger, all at the same time."""
-        self._stopping.set()
+        self.hurry()
         with self._lock:
             supervisors = list(self._running.values())
             self._running.clear()
@@ -90,6 +90,10 @@ class Registry:
         for supervisor in self.supervisors():
             supervisor.wake()
             self._stopping.wait(_BETWEEN_RENEWALS_S)
+
+    def hurry(self) -> None:
+        """Have `renew` wait no more from now on: the server stops, and somebody waits for it."""
+        self._stopping.set()
 
     def wake(self, trigger_id: int | None) -> None:
         """Have the workers of a trigger that rest look whether they are outdated; None for all."""
