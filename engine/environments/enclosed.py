@@ -24,7 +24,7 @@ from engine.environments.failures import InstallFailed
 from engine.environments.hosts import index_folders, index_hosts
 from engine.environments.installation import install_variables
 from engine.environments.running import Command, Finished, OnLine, ignore
-from engine.environments.walls import Task, Walls
+from engine.environments.walls import BUILDER, INSTALLER, PROBER, Task, Walls
 from engine.folders import make_folder
 from engine.model.grants import Grants
 from engine.model.limits import Limits
@@ -37,8 +37,7 @@ from engine.sandbox.uids import closed_folder
 __all__ = ["EnclosedRun"]
 
 _LIMITS = Limits(memory_bytes=2 << 30, processes=512)
-# All servers of a machine have this one, so that they can share a cache.
-_USER = "installer"
+_LABEL = "installer"
 _PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from worker.execute import main; main()"
 _LISTABLE = 0o755
@@ -96,22 +95,23 @@ class EnclosedRun:
         worker = _worker_package()
         interpreter, prefixes = _own_python()
         writes = _real(command.writes)
+        user = _user(command)
         variables = install_variables()
         reads: tuple[str, ...] = ()
         if self._walls.sandbox.is_on:
             variables, certificates = _variables(variables)
             known = (*map(Path, certificates), *index_folders(variables), Path(command.argv[0]))
             reads = _real((*command.reads, *known))
-        self._hand_over(writes)
-        self._check_ways((*reads, *writes))
+        self._hand_over(writes, user)
+        self._check_ways((*reads, *writes), user)
         real = _Links(command).real if self._walls.sandbox.is_on else str
         document: dict[str, object] = {"argv": [real(word) for word in command.argv]}
         if command.cwd is not None:
             document["cwd"] = os.path.realpath(command.cwd)
         hosts = self._hosts if command.network else ()
         return Task(
-            label=_USER,
-            user=_USER,
+            label=_LABEL,
+            user=user,
             command=(interpreter, "-I", "-S", "-c", _START, str(worker.parent)),
             document=document,
             runtime_dir=str(worker),
@@ -123,7 +123,7 @@ class EnclosedRun:
             grants=Grants(hosts=hosts, subprocess=True),
             limits=self._limits,
             timeout_s=command.timeout_s,
-            moves_files=True,
+            moves_files=not command.only_looks,
         )
 
     def _check_level(self) -> None:
@@ -136,9 +136,10 @@ class EnclosedRun:
                 "kernel (ABI 1) would not let them move files; install bubblewrap"
             )
 
-    def _hand_over(self, writes: Iterable[str]) -> None:
-        """Make the folders that are to be filled, and give them to the installer's user."""
-        uid = self._walls.uid(_USER)
+    def _hand_over(self, writes: Iterable[str], user: str) -> None:
+        """Make the folders that are to be filled, and give them to the user who fills them."""
+        uid = self._walls.uid(user)
+        ours = {os.geteuid(), self._walls.uid(INSTALLER), self._walls.uid(BUILDER)}
         for path in writes:
             if not os.path.isdir(path):  # noqa: PTH112  texts, as policies hold them
                 make_folder(Path(path))
@@ -147,7 +148,7 @@ class EnclosedRun:
                 continue
             with opened(path) as folder:
                 owner = os.fstat(folder).st_uid
-                if owner not in (uid, os.geteuid()):
+                if owner not in ours:
                     raise InstallFailed(
                         f"{path} belongs to user {owner}, neither to the server's nor to that of "
                         f"installers ({uid}); give it to the server's (chown -R)"
@@ -155,8 +156,8 @@ class EnclosedRun:
                 give(folder, uid)
                 _give_new(folder, uid)
 
-    def _check_ways(self, paths: Iterable[str]) -> None:
-        uid = self._walls.uid(_USER)
+    def _check_ways(self, paths: Iterable[str], user: str) -> None:
+        uid = self._walls.uid(user)
         if uid is None or self._walls.sandbox.layers.bwrap is not None:
             return
         for path in paths:
@@ -167,6 +168,12 @@ class EnclosedRun:
                     f"{closed} is closed to others; install bubblewrap, or allow others to pass "
                     f"(chmod o+x {closed})"
                 )
+
+
+def _user(command: Command) -> str:
+    if command.only_looks:
+        return PROBER
+    return BUILDER if command.runs_packages else INSTALLER
 
 
 class _Links:

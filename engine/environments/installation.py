@@ -33,12 +33,13 @@ __all__ = [
 _TAIL_CHARS = 4000
 _MAX_REQUIREMENTS_BYTES = 1024 * 1024
 _ONLY_WHEELS = ("--only-binary", ":all:")
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _UNPARSED = re.compile(r"(failed to|couldn't) parse", re.IGNORECASE)
-# Whatever could lead the installer to another environment, to sources, or to our own secrets.
+# Whatever could lead the installer to another environment, to sources, or to our own secrets; and
+# have it run the Python of an environment that it has just filled.
 _DROPPED_VARIABLES = re.compile(
     r"VIRTUAL_ENV|CONDA_.*|PYTHON.*|INFLUXDB3_.*|BULKHEAD_.*|UV_SYSTEM_PYTHON|UV_PYTHON.*"
-    r"|UV_CONFIG_FILE|UV_PROJECT.*|(UV|PIP)_(NO_BINARY.*|ONLY_BINARY|TARGET|PREFIX|ROOT|USER|REQ.*)"
+    r"|UV_CONFIG_FILE|UV_PROJECT.*|UV_COMPILE.*|(UV|PIP)_(NO_BINARY.*|ONLY_BINARY|TARGET|PREFIX|ROOT|USER|REQ.*)"
 )
 
 

@@ -93,7 +93,15 @@ class Pip:
     def check(self, interpreter: Interpreter, tree: Path, place: Workplace) -> None:
         """Have the packages checked against each other; see `Backend`."""
         argv = (*_PIP, "--python", str(tree / "bin" / "python"), "check")
-        place.do(self._command(argv, interpreter, place))
+        place.do(
+            Command(
+                argv=(str(interpreter.path), *argv, "--no-cache-dir"),
+                reads=(*interpreter.reads, tree),
+                variables=_VARIABLES,
+                only_looks=True,
+                timeout_s=self._supply.timeout_s,
+            )
+        )
 
     def fetch(self, pins: tuple[str, ...], interpreter: Interpreter, place: Workplace) -> Path:
         """Install packages into a folder; see `Backend`."""

@@ -33,7 +33,10 @@ class Command:
         variables: added to those that every installer gets.
         network: whether it reaches the index.
         runs_packages: whether code of packages is run, as to build them from source: refused where
-            plugins may not run.
+            plugins may not run, and done by another user than that of installers.
+        only_looks: whether nothing is to be written, as to check packages against each other. Code
+            of packages may run by the way, as a Python does at its start, so this is another user,
+            who finds no folder to write to.
         timeout_s: > 0; it is ended after that.
         cwd: where it starts; an empty folder of its own, removed afterwards, when None.
     """
@@ -44,6 +47,7 @@ class Command:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     network: bool = False
     runs_packages: bool = False
+    only_looks: bool = False
     timeout_s: float = 600.0
     cwd: Path | None = None
 

@@ -124,7 +124,14 @@ class Uv:
     def check(self, interpreter: Interpreter, tree: Path, place: Workplace) -> None:
         """Have the packages checked against each other; see `Backend`."""
         argv = ("pip", "check", "--python", str(tree / "bin" / "python"))
-        place.do(self._command(_Step(argv, interpreter, place)))
+        place.do(
+            Command(
+                argv=(str(self._program), *argv, *_COMMON, "--no-cache"),
+                reads=(*interpreter.reads, tree),
+                only_looks=True,
+                timeout_s=self._supply.timeout_s,
+            )
+        )
 
     def fetch(self, pins: tuple[str, ...], interpreter: Interpreter, place: Workplace) -> Path:
         """Install packages into a folder; see `Backend`."""

@@ -31,8 +31,13 @@ from engine.sandbox.sandbox import Order, Sandbox
 from engine.sandbox.tree import entries, opened, remove
 from engine.sandbox.uids import own_uid
 
-__all__ = ["Task", "Walls"]
+__all__ = ["BUILDER", "INSTALLER", "PROBER", "Task", "Walls"]
 
+# Users, by the names that their ids are made of. All servers of a machine have the same, so that
+# they can share a cache; whoever runs code of packages is none who could write to it.
+INSTALLER = "installer"
+BUILDER = "builder"
+PROBER = "probe"
 _PASSABLE = 0o711
 _NAME_BYTES = 8
 _NO_TRIGGER = 0

@@ -1,7 +1,7 @@
 """Where locks are found and environments built, step by step.
 
     lock    Python -> versions that go together -> lock
-    make    scratch folder -> environment -> check -> try it -> rename onto the shelf
+    make    scratch folder -> environment -> look through -> check -> try -> rename onto the shelf
     polish  byte code, once it is in service: compiling takes longer than building
 
 All programs go through `run`, which holds them. Any thread may call; a call takes as long as an
@@ -22,6 +22,7 @@ from pathlib import Path
 from engine.environments.backend import Backend, Supply, Workplace
 from engine.environments.environment import BrokenEnvironment, Environment, open_environment
 from engine.environments.failures import InstallFailed
+from engine.environments.intake import take_in
 from engine.environments.interpreters import Interpreter, Interpreters
 from engine.environments.pip import Pip
 from engine.environments.running import Command, OnLine, Run, ignore
@@ -144,6 +145,7 @@ class Workshop:
         on_line(f"fetching and unpacking, packages: {len(packages_of(lock.text))}")
         with self._workplace(lock.id, on_line, home) as place:
             tree = self._tools.backend.build(lock, interpreter, place)
+            take_in(tree, interpreter)
             if lock.text:
                 self._try(tree, interpreter, asked, place)
             return self._tools.shelf.put(tree, lock, interpreter)
