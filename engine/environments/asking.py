@@ -199,7 +199,7 @@ def _asked_in_table(
         raise RequirementsInvalid(f"{path} line {first_line}: too long for a list of packages")
     try:
         table: object = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers that are too long
         raise RequirementsInvalid(f"{path} line {first_line}: not TOML: {error}") from error
     for key in keys:
         table = table.get(key, {}) if isinstance(table, Mapping) else table

@@ -111,15 +111,15 @@ def _copy_distribution(package: str, folder: Path) -> None:
 def _compile(folder: Path, environment: Environment) -> None:
     """Write byte code now: later the folder is read-only for those who load it."""
     command = [str(environment.interpreter), "-I", "-m", "compileall", "-q", str(folder)]
-    result = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=_COMPILE_TIMEOUT_S,
-        check=False,
-        umask=READABLE,
-    )
-    if result.returncode != 0:
+    try:
+        subprocess.run(
+            command,
+            capture_output=True,
+            timeout=_COMPILE_TIMEOUT_S,
+            check=True,
+            umask=READABLE,
+        )
+    except (OSError, subprocess.SubprocessError):  # it runs without as well
         log.warning("byte code of the runtime folder is incomplete", extra={"path": folder})
 
 

@@ -170,6 +170,7 @@ def test_what_is_no_package_of_an_index_is_refused_with_its_place(
             "f/pyproject.toml line 2",
         ),
         (PluginTexts("f", manifest="a = " + "[" * 5000), "f/manifest.toml line 1: not TOML"),
+        (PluginTexts("f", manifest="a = " + "1" * 5000), "f/manifest.toml line 1: not TOML"),
         (PluginTexts("f", requirements="a\n" * 501), "requirements.txt line 501: more than 500"),
     ],
 )
