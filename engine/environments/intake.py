@@ -21,6 +21,7 @@ from engine.sandbox.policy import is_in
 __all__ = ["take_in"]
 
 _MOST_ENTRIES = 1_000_000
+_DEEPEST = 100  # who walks or copies it later nests calls
 _UNWANTED = stat.S_ISUID | stat.S_ISGID | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -51,13 +52,15 @@ def take_in(tree: Path, interpreter: Interpreter) -> None:
 
 
 def _entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield all below a folder; folders that lie too deep to be named are an OSError."""
-    waiting = [root]
+    waiting = [(root, 0)]
     while waiting:
-        with os.scandir(waiting.pop()) as found:
+        folder, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise InstallFailed(f"a package has left more than {_DEEPEST} folders in each other")
+        with os.scandir(folder) as found:
             listed = [(entry.path, entry.stat(follow_symlinks=False)) for entry in found]
         yield from listed
-        waiting += [path for path, status in listed if stat.S_ISDIR(status.st_mode)]
+        waiting += [(path, depth + 1) for path, status in listed if stat.S_ISDIR(status.st_mode)]
 
 
 def _check(path: str, status: os.stat_result, root: str, python: str) -> None:

@@ -85,7 +85,7 @@ def read_inventory(root: Path) -> Inventory:
     try:
         with (root / FILE).open("rb") as file:
             return Inventory(**json.loads(file.read(_MAX_BYTES)))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise BrokenEnvironment(
             f"the environment {root} is damaged: its {FILE} cannot be read: {error}"
         ) from error

@@ -11,6 +11,7 @@ RECORD lists every file, `path,hash,size`; the modules are what can be imported 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections.abc import Iterable, Iterator
@@ -49,12 +50,16 @@ def modules_of(record: str, top_level: str = "") -> tuple[str, ...]:
 
 def _importable(record: str) -> Iterator[tuple[str, ...]]:
     """Yield the path of each module as names, that of a package ending with `__init__`."""
-    for row in csv.reader(record.splitlines()):
-        path = row[0] if row else ""
+    for path in _listed(record):
         stem = _ENDINGS.sub("", path)
         names = tuple(stem.split("/"))
         if stem != path and all(name.isidentifier() for name in names):
             yield names
+
+
+def _listed(record: str) -> Iterator[str]:
+    with contextlib.suppress(csv.Error):  # what no RECORD holds, as a path without an end
+        yield from (row[0] for row in csv.reader(record.splitlines()) if row)
 
 
 def _outermost(paths: Iterable[tuple[str, ...]]) -> Iterator[str]:

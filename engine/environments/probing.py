@@ -18,8 +18,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.environments.backend import read_answer
 from engine.environments.child import Ending
 from engine.environments.environment import Environment
+from engine.environments.failures import InstallFailed
 from engine.environments.modules import canonical, modules_of
 from engine.environments.walls import PROBER, Task, Walls
 from engine.errors import UserError
@@ -69,9 +71,10 @@ def _modules(site_packages: Iterable[Path], wanted: frozenset[str]) -> Iterator[
 
 
 def _text(path: Path) -> str:
+    """Return the text of a file, which came with a package and may be anything."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return read_answer(path)
+    except InstallFailed:
         return ""
 
 

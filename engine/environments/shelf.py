@@ -202,6 +202,11 @@ def _verified(root: Path, inventory: Inventory) -> Environment:
         raise BrokenEnvironment(
             f"the Python of the environment {root} is gone: {inventory.interpreter}"
         )
+    if os.path.realpath(link) != os.path.realpath(inventory.interpreter):
+        raise BrokenEnvironment(
+            f"the environment {root} was made for {inventory.interpreter}, and its Python is "
+            f"{os.path.realpath(link)} now"
+        )
     environment = open_environment(root)
     python = f"{environment.version[0]}.{environment.version[1]}"
     if (python, environment.platform) != (inventory.python, inventory.platform):

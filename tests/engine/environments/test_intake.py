@@ -66,14 +66,7 @@ def a_socket(tree: Path) -> None:
 
 
 def folders_without_end(tree: Path) -> None:
-    inner = os.open(tree, os.O_RDONLY)
-    name = "d" * 250
-    for _ in range(20):
-        os.mkdir(name, dir_fd=inner)
-        deeper = os.open(name, os.O_RDONLY, dir_fd=inner)
-        os.close(inner)
-        inner = deeper
-    os.close(inner)
+    (tree / ("d/" * 120)).mkdir(parents=True)
 
 
 ATTACKS = (
@@ -92,7 +85,7 @@ ATTACKS = (
 def test_what_is_no_environment_is_refused(tree: Path, attack: Callable[[Path], None]) -> None:
     attack(tree)
 
-    with pytest.raises((InstallFailed, OSError)):
+    with pytest.raises(InstallFailed):
         take_in(tree, INTERPRETER)
 
 

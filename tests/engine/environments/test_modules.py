@@ -36,6 +36,10 @@ def test_quoted_paths_are_read() -> None:
     assert modules_of('"pkg/__init__.py",,\n"odd, name.py",,\n') == ("pkg",)
 
 
+def test_a_path_that_is_too_long_to_be_read_ends_the_list() -> None:
+    assert modules_of(f"one.py,,\n{'x' * 200_000}.py,,\ntwo.py,,\n") == ("one",)
+
+
 def test_not_more_are_tried_than_is_quick() -> None:
     record = "".join(f"ns/part{number}/__init__.py,,\n" for number in range(100))
 

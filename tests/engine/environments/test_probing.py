@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -68,6 +69,24 @@ def put(environment: Environment, files: Mapping[str, str]) -> None:
         path = environment.site_packages[0] / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+@pytest.mark.timeout(10)
+def test_what_packages_say_of_themselves_is_read_with_care(environment: Environment) -> None:
+    about = environment.site_packages[0] / "big-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "RECORD").write_text("one.py,,\ntwo.py,,\n")
+    with (about / "top_level.txt").open("wb") as file:
+        file.truncate(1 << 40)  # more than this machine has memory
+    assert modules_asked(environment, ["big"]) == ("one", "two")
+
+    (about / "top_level.txt").unlink()
+    os.mkfifo(about / "top_level.txt")
+    assert modules_asked(environment, ["big"]) == ("one", "two")
+
+    (about / "RECORD").unlink()
+    (about / "RECORD").symlink_to("/dev/zero")
+    assert modules_asked(environment, ["big"]) == ()
 
 
 def failure(walls: Walls, environment: Environment, runtimes: Path, code: str) -> str:

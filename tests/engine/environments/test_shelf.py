@@ -128,6 +128,19 @@ def test_a_python_that_became_another_is_told(place: Place) -> None:
         place.fresh().open(LOCK.id)
 
 
+def test_a_program_that_stands_in_for_its_python_is_not_run(place: Place, tmp_path: Path) -> None:
+    mark, program = tmp_path / "ran", tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    program.chmod(0o755)
+    place.python.unlink()
+    place.python.symlink_to(program)
+
+    with pytest.raises(BrokenEnvironment, match=f"was made for {OWN.path}, and its Python is"):
+        place.fresh().open(LOCK.id)
+
+    assert not mark.exists()
+
+
 def test_byte_code_is_no_damage(place: Place) -> None:
     folder = module(place.shelf.path(LOCK.id)).parent / "__pycache__"
     folder.mkdir()
