@@ -1,12 +1,14 @@
 """The moment in which a trigger, or all who share, go over to other packages.
 
 The commit is the switch; then those concerned are woken, one after the other, and change over
-before their next event. Any thread may call; nothing here waits for a worker.
+before their next event. Any thread may call; nothing here waits for a worker. `_lock` guards
+whether all are being woken, and have to be once more.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 from engine.catalog.change import Decide
@@ -48,6 +50,9 @@ class Switchboard:
         self._clock = clock
         self._wake = wake
         self._soon = soon
+        self._lock = threading.Lock()
+        self._is_due = False
+        self._is_waking = False
 
     def pin(self, target: int, found: Prepared, reason: Reason) -> EnvironmentChange:
         """Put an environment into service.
@@ -89,5 +94,28 @@ class Switchboard:
             log.info("environment in service", extra={"target": target, "lock": after.id})
         # What was made anew may serve others as well, and the shared one does.
         is_for_all = target == SHARED or before == after
-        self._soon(lambda: self._wake(None if is_for_all else target))
+        if is_for_all:
+            self._wake_all()
+        else:
+            self._soon(lambda: self._wake(target))
         return change_between(before, after)
+
+    def _wake_all(self) -> None:
+        """Have all woken soon; one thread does that for however many switches."""
+        with self._lock:
+            self._is_due = True
+            if self._is_waking:
+                return
+            self._is_waking = True
+        self._soon(self._wake_while_due)
+
+    def _wake_while_due(self) -> None:
+        while True:
+            with self._lock:
+                self._is_waking, self._is_due = self._is_due, False
+                if not self._is_waking:
+                    return
+            try:
+                self._wake(None)
+            except Exception:
+                log.exception("workers could not be told of a switch")
