@@ -5,6 +5,7 @@ Any thread may call.
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -40,7 +41,9 @@ class Label:
     @property
     def options(self) -> str:
         """What names it on the command line, behind a command."""
-        return "--shared" if self.trigger is None else f"{self.trigger} --database {self.database}"
+        if self.trigger is None:
+            return "--shared"
+        return f"{shlex.quote(self.trigger)} --database {shlex.quote(self.database)}"
 
 
 SHARED_LABEL = Label("", None)
