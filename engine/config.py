@@ -241,7 +241,7 @@ class Config:
 
 
 def check_host_and_port(path: str, text: str) -> None:
-    """Check that a setting is a host and a port, as `pypi.org:443` or `[::1]:8080`.
+    """Check that a setting is a host and a port, as `packages.example:443` or `[::1]:8080`.
 
     Raises:
         InvalidConfig: it is not.

@@ -224,6 +224,10 @@ def tracked_texts() -> dict[str, str]:
     }
 
 
+# An installer is let through to the hosts of the index that it takes when nobody names another.
+NAME_THE_INDEX = {"engine/environments/hosts.py", "tests/engine/environments/test_hosts.py"}
+
+
 def test_no_tracked_file_names_a_package_index_or_a_folder_of_this_machine() -> None:
     # The names are put together, so that this file does not find itself.
     indexes = ["pypi" + ".org", "python" + "hosted"]
@@ -232,6 +236,6 @@ def test_no_tracked_file_names_a_package_index_or_a_folder_of_this_machine() -> 
         "|".join([*map(re.escape, indexes), *(rf"(?<![\w./-]){re.escape(f)}/" for f in folders)])
     )
 
-    found = {name: hit[0] for name, text in tracked_texts().items() if (hit := marks.search(text))}
+    found = {name for name, text in tracked_texts().items() if marks.search(text)}
 
-    assert found == {}
+    assert found == NAME_THE_INDEX

@@ -68,7 +68,7 @@ def _host_and_port(text: str) -> str:
     try:
         check_host_and_port("--package-host", written)
     except InvalidConfig as error:
-        reason = "expected a host as pypi.org or [::1]:8080"
+        reason = "expected a host as packages.example or [::1]:8080"
         raise BadValue(text, "--package-host <HOST[:PORT]>", reason) from error
     return written
 

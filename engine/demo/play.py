@@ -29,6 +29,10 @@ _LOOK_S = 0.5
 _PLAIN_LINE_EVERY_S = 3.0
 _PLAIN_WIDTH = 100
 _INTERRUPTED = 130
+_ON_THEIR_WAY = (
+    "SELECT count(*) AS n FROM system.processing_engine_triggers "
+    "WHERE state IN ('building', 'starting')"
+)
 
 
 def run(*, keep: bool = False, scenario: Scenario | None = None) -> int:
@@ -82,6 +86,7 @@ def _measure(
     wanted: Sequence[Trigger],
     scenario: Scenario,
 ) -> Figures:
+    _await_workers(console, connection, scenario.settle_s)
     writers = [writer(number, server.url, scenario) for number in range(scenario.writers)]
     asker = caller(server.url, scenario)
     with _running([*writers, asker]):
@@ -129,6 +134,15 @@ def _watch(
                 console.print(text, highlight=False)
             if not server.is_running:
                 raise NotStarted(f"the server has ended:\n{server.last_words()}")
+
+
+def _await_workers(console: Console, connection: Connection, limit_s: float) -> None:
+    """Wait until the plugins' environment is made and their workers are there."""
+    deadline_s = time.monotonic() + limit_s
+    tick = threading.Event()
+    with console.status("starting the workers"):
+        while time.monotonic() < deadline_s and connection.sql(_ON_THEIR_WAY) != [{"n": 0}]:
+            tick.wait(_LOOK_S)
 
 
 def _settle(console: Console, connection: Connection, rows: int, limit_s: float) -> None:

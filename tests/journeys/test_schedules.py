@@ -122,7 +122,7 @@ def test_limits_and_kinds_are_those_of_the_trigger_or_the_server(tmp_path: Path)
         shown = server.sql(
             "db",
             "SELECT trigger_name, time_limit_s FROM system.processing_engine_triggers "
-            "WHERE state IN ('starting', 'ready') ORDER BY trigger_name",
+            "WHERE state IN ('building', 'starting', 'ready') ORDER BY trigger_name",
         )
         [node] = server.sql("_internal", "SELECT node_id, mode, state FROM system.nodes")
 

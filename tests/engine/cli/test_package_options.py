@@ -57,12 +57,12 @@ def test_options_come_to_absolute_folders_and_days(
 
 
 def test_hosts_without_a_port_are_reached_by_https() -> None:
-    hosts = checks.package_hosts(["pypi.org", "a.b:8080", "[::1]", "[::1]:80"])
+    hosts = checks.package_hosts(["packages.example", "a.b:8080", "[::1]", "[::1]:80"])
 
-    assert hosts == ["pypi.org:443", "a.b:8080", "[::1]:443", "[::1]:80"]
+    assert hosts == ["packages.example:443", "a.b:8080", "[::1]:443", "[::1]:80"]
 
 
-@pytest.mark.parametrize("text", ["", "self", "https://pypi.org", "::1", "[::1", "a:0", "*.a.org"])
+@pytest.mark.parametrize("text", ["", "self", "https://packages.example", "::1", "[::1", "a:0", "*.a.org"])
 def test_what_is_no_host_is_refused_with_its_option(text: str) -> None:
     with pytest.raises(BadValue, match="package-host"):
         checks.package_hosts([text])

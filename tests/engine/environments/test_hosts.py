@@ -16,7 +16,7 @@ def hosts(variables: dict[str, str], *more: str) -> list[tuple[str, int | None]]
     return [(grant.host, grant.port) for grant in index_hosts(variables, more)]
 
 
-def test_without_a_word_it_is_pypi() -> None:
+def test_without_a_word_it_is_the_public_one() -> None:
     assert hosts({}) == PYPI
 
 

@@ -125,7 +125,8 @@ def test_show_tables_lists_tables_of_the_database_and_the_system(site: Site) -> 
     assert names == [
         *("Größe.1", "cpu"),
         *("distinct_caches", "influxdb_schema", "last_caches", "parquet_files"),
-        *("processing_engine_logs", "processing_engine_trigger_arguments"),
+        *("processing_engine_environments", "processing_engine_logs"),
+        "processing_engine_trigger_arguments",
         *("processing_engine_triggers", "queries"),
         *("tables", "views", "columns", "df_settings", "schemata", "routines", "parameters"),
     ]

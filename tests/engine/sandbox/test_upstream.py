@@ -42,10 +42,10 @@ def test_it_is_named_by_variables(variables: Mapping[str, str], expected: Upstre
 @pytest.mark.parametrize(
     ("past", "host", "expected"),
     [
-        ((), "pypi.org", True),
+        ((), "packages.example", True),
         ((), "localhost", False),
         ((), "127.0.0.1", False),
-        (("*",), "pypi.org", False),
+        (("*",), "packages.example", False),
         (("example.org",), "a.example.org", False),
         ((".example.org",), "a.example.org", False),
         (("*.example.org",), "a.example.org", False),
