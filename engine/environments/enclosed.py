@@ -132,8 +132,9 @@ class EnclosedRun:
         layers = self._walls.sandbox.layers
         if layers.bwrap is None and layers.landlock_abi == 1:
             raise SandboxUnavailable(
-                "packages are not built from source here: without bubblewrap, the Landlock of this "
-                "kernel (ABI 1) would not let them move files; install bubblewrap"
+                "code of packages is not run here, as building from source or changing an "
+                "environment in place does: without bubblewrap, the Landlock of this kernel "
+                "(ABI 1) would not let it move files; install bubblewrap"
             )
 
     def _hand_over(self, writes: Iterable[str], user: str) -> None:
@@ -141,6 +142,8 @@ class EnclosedRun:
         uid = self._walls.uid(user)
         ours = {os.geteuid(), self._walls.uid(INSTALLER), self._walls.uid(BUILDER)}
         for path in writes:
+            if any(is_in(path, folder) or is_in(folder, path) for folder in SYSTEM):
+                raise InstallFailed(f"{path} belongs to the system, and is not given away")
             if not os.path.isdir(path):  # noqa: PTH112  texts, as policies hold them
                 make_folder(Path(path))
                 Path(path).chmod(_LISTABLE)

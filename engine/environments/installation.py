@@ -73,10 +73,12 @@ def install_command(
                     "start the server with --package-manager uv"
                 )
             command = [str(environment.python), "-I", "-m", "pip", "install", "--quiet"]
-            command += ["--no-input", "--disable-pip-version-check", *_ONLY_WHEELS]
+            command += ["--no-input", "--disable-pip-version-check", "--no-cache-dir"]
+            command += _ONLY_WHEELS
         case _:
             command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-progress"]
-            command += ["--color", "never", "--no-config", "--link-mode", "copy", *_ONLY_WHEELS]
+            command += ["--color", "never", "--no-config", "--no-cache", *_ONLY_WHEELS]
+            command += ["--link-mode", "copy"]
             command += ["--python", str(environment.python)]
     if wheel_dir is not None:
         command += ["--no-index", "--find-links", str(wheel_dir)]

@@ -4,6 +4,10 @@ uv finds and fetches everything before it changes the environment, so that what 
 changes nothing. The installer's exit status decides; whether something changed is seen in the
 folder itself, because an installer that was stopped may have begun.
 
+To look at an environment that is filled is to start its Python, which runs code of its packages.
+So the installer is given nothing to write to but the environment: no cache that others have. Its
+Python is put back when it was replaced, since the server starts that.
+
     submit => our one thread: check -> environment -> installer -> changed? -> answer -> workers
 
 Any thread may call `submit` and `stop`.
@@ -27,6 +31,7 @@ from engine.environments.installation import (
     masked,
     read_requirements,
 )
+from engine.environments.intake import keep_python
 from engine.environments.inventory import FILE
 from engine.environments.requirements import check_packages, check_requirements
 from engine.environments.running import Command, Run
@@ -36,7 +41,6 @@ __all__ = ["InstallDisabled", "Installer"]
 
 log = logging.getLogger(__name__)
 _MOST_WAITING = 8
-_CACHES = {"UV_CACHE_DIR": "uv", "PIP_CACHE_DIR": "pip"}
 
 
 class InstallDisabled(UserError):
@@ -146,6 +150,7 @@ class Installer:
                 raise Stopping
             finished = self._run(command)
         finally:
+            keep_python(environment.root, environment.interpreter)
             self._has_changed = fingerprint(environment) != before
             if self._has_changed:
                 self._note_change()
@@ -155,7 +160,6 @@ class Installer:
     def _command(self, environment: Environment, wanted: Wanted) -> Command:
         argv = install_command(environment, self._package_manager, wanted, self._supply.wheel_dir)
         listed = () if wanted.requirements is None else (Path(wanted.requirements).absolute(),)
-        cache = self._supply.cache_dir
         return Command(
             argv=tuple(argv),
             reads=(
@@ -165,8 +169,8 @@ class Installer:
                 *(path for path in map(Path, wanted.packages) if path.is_file()),
                 *self._supply.reads,
             ),
-            writes=(environment.root, cache),
-            variables={name: str(cache / folder) for name, folder in _CACHES.items()},
+            writes=(environment.root,),
+            runs_packages=True,
             network=self._supply.wheel_dir is None,
             timeout_s=self._supply.timeout_s,
         )

@@ -17,8 +17,9 @@ from pathlib import Path
 from engine.environments.failures import InstallFailed
 from engine.environments.interpreters import Interpreter
 from engine.sandbox.policy import is_in
+from engine.sandbox.tree import opened, remove
 
-__all__ = ["take_in"]
+__all__ = ["keep_python", "take_in"]
 
 _MOST_ENTRIES = 1_000_000
 _DEEPEST = 100  # who walks or copies it later nests calls
@@ -49,6 +50,32 @@ def take_in(tree: Path, interpreter: Interpreter) -> None:
         if number > _MOST_ENTRIES:
             raise InstallFailed(f"the packages hold more than {_MOST_ENTRIES} files")
         _check(path, status, os.path.realpath(root), python)
+
+
+def keep_python(root: Path, interpreter: Path) -> None:
+    """Put the link to its Python back, in an environment that packages have changed in place.
+
+    Args:
+        root: of the environment.
+        interpreter: that it linked to before.
+
+    Raises:
+        InstallFailed: it leads to something else now; that is mended, or nothing can be started.
+        OSError: as the system reports it.
+    """
+    path = os.path.realpath(root)
+    found = os.path.realpath(f"{path}/bin/python")
+    programs = os.path.realpath(f"{path}/bin")
+    if found == str(interpreter) and programs == f"{path}/bin":
+        return
+    with opened(path) as top:
+        try:
+            with opened("bin", top) as folder:
+                remove("python", folder)
+                os.symlink(interpreter, "python", dir_fd=folder)
+        except NotADirectoryError:
+            os.unlink("bin", dir_fd=top)
+    raise InstallFailed(f"packages have replaced the Python of {root} by {found}; it was put back")
 
 
 def _entries(root: str) -> Iterator[tuple[str, os.stat_result]]:

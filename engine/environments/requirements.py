@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from packaging.requirements import InvalidRequirement, Requirement
+
+from engine.environments.wishlist import requirement_lines
 from engine.errors import UserError
 
 __all__ = ["PackageRefused", "check_packages", "check_requirements"]
@@ -30,6 +33,7 @@ _ALLOWED_OPTIONS = frozenset(
         "--require-hashes",
     ]
 )
+_WHEEL = ".whl"
 _COMMENT = re.compile(r"(^|\s)#.*")
 _OPTION = re.compile(r"--[a-z0-9-]+|-.?")
 
@@ -58,10 +62,11 @@ def check_packages(packages: Sequence[str]) -> None:
 def check_requirements(text: str) -> None:
     """Accept the text of a requirements file that can be installed without running its code.
 
-    Every word is looked at, on every line: installers do not agree on what a line is.
+    Every word is looked at, on every line: installers do not agree on what a line is. Of the file
+    itself nothing is told, since it may be something else that was merely named.
 
     Raises:
-        PackageRefused: it holds an option that is not allowed.
+        PackageRefused: it holds an option that is not allowed, or what is no requirement.
     """
     for number, line in enumerate(text.splitlines(), 1):
         for word in _COMMENT.sub("", line).split():
@@ -71,3 +76,16 @@ def check_requirements(text: str) -> None:
                     f"line {number} of the requirements: {found[0]} is not allowed; "
                     f"allowed are {', '.join(sorted(_ALLOWED_OPTIONS))}"
                 )
+    for number, line in requirement_lines(text):
+        if not (line.startswith("-") or _is_requirement(line)):
+            raise PackageRefused(f"line {number} of the requirements is none")
+
+
+def _is_requirement(line: str) -> bool:
+    if "://" in line or line.endswith(_WHEEL):
+        return True
+    try:
+        Requirement(line)
+    except (InvalidRequirement, RecursionError):
+        return False
+    return True

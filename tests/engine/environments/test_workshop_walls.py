@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.environments.backend import Supply
 from engine.environments.enclosed import EnclosedRun
+from engine.environments.environment import open_environment
 from engine.environments.failures import InstallFailed, PackagesUnavailable
+from engine.environments.installation import Wanted
+from engine.environments.installer import Installer
 from engine.environments.walls import Walls
 from engine.model.lock import Asked, packages_of
 from engine.sandbox.egress import Egress
@@ -197,4 +201,29 @@ def test_code_that_runs_while_packages_are_checked_can_write_nowhere(
     [check] = [command for command in made.commands if "check" in command.argv]
     assert check.only_looks
     assert check.writes == ()
+    assert list(folder.rglob("poison")) == []
+
+
+def test_an_environment_of_the_users_own_is_changed_with_nothing_else_to_write_to(
+    run: EnclosedRun, folder: Path
+) -> None:
+    environment = open_environment(folder / "own")
+    (environment.site_packages[0] / "evil.pth").write_text(
+        f"import os; exec({AT_START.format(places=[str(folder), str(folder / 'cache')])!r})\n"
+    )
+    (folder / "cache").mkdir()
+    wheels = wheel_folder(folder / "wheels", wheel("one", "1.0"))
+    installer = Installer(
+        lambda: environment,
+        "uv",
+        run,
+        Supply(folder / "cache", wheels),
+        note_change=lambda: None,
+        on_changed=lambda: None,
+    )
+
+    installer.submit(Wanted(("one",))).result(60)
+
+    installer.stop()
+    assert (environment.site_packages[0] / "one.py").exists()
     assert list(folder.rglob("poison")) == []
