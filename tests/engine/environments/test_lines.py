@@ -56,3 +56,11 @@ def test_whatever_comes_no_control_character_is_shown(chunks: list[bytes]) -> No
     assert all(line.strip() for line in shown)
     assert not any(ord(letter) < 32 or 126 < ord(letter) < 160 for letter in "".join(shown))
     assert len(text.encode()) <= 64 * 1024
+
+
+def test_a_password_with_its_own_at_sign_is_masked_whole() -> None:
+    lines = Lines()
+
+    assert lines.feed(b"from https://me:p@ss@index.example/simple\n") == [
+        "from https://***@index.example/simple"
+    ]
