@@ -30,9 +30,10 @@ rollback_app = typer.Typer(help="Go back to the packages that a trigger had befo
 repair_app = typer.Typer(help="Build a trigger's environment anew.")
 
 _PATH = "/api/v3/configure/plugin_environment"
-_LIST = """SELECT database, coalesce(trigger_name, '(shared)') AS trigger_name, state, reason,
+_LIST = """SELECT database, {} AS trigger_name, state, reason,
 python, packages, size_bytes, lock, time{} FROM system.processing_engine_environments
 WHERE {} ORDER BY database NULLS FIRST, trigger_name, time"""
+_NAME_FOR_PEOPLE = "coalesce(trigger_name, '(shared)')"
 _NOW_ONLY = "state NOT IN ('superseded', 'failed')"
 _MIB = 1024 * 1024
 
@@ -79,7 +80,8 @@ def show_environments(
     conditions = ["true" if all_ else _NOW_ONLY]
     if database is not None:
         conditions.append(f"(database = {quoted(database)} OR database IS NULL)")
-    sql = _LIST.format(", error" if all_ else "", " AND ".join(conditions))
+    trigger = _NAME_FOR_PEOPLE if shape is OutputFormat.pretty else "trigger_name"
+    sql = _LIST.format(trigger, ", error" if all_ else "", " AND ".join(conditions))
     with ask(client, EVERYWHERE, sql, shape) as answer:
         deliver(answer, shape, None)
 
@@ -125,7 +127,8 @@ def rollback_environment(
     whose = _whose(name, database, shared=shared)
     client = Client(host, token, tls_ca, tls_no_verify)
     body = _names(whose) | ({} if to is None else {"lock": to})
-    _change(client, "rollback", "Rolling back", whose, body)
+    lock = _change(client, "rollback", "Rolling back", whose, body)
+    print(f"Environment rolled back to lock {lock} successfully")
 
 
 @repair_app.command("environment")
@@ -143,12 +146,17 @@ def repair_environment(
     whose = _whose(name, database, shared=shared)
     client = Client(host, token, tls_ca, tls_no_verify)
     _change(client, "repair", "Repairing", whose, _names(whose))
+    print("Environment repaired successfully")
 
 
-def _change(client: Client, how: str, text: str, whose: Whose, body: dict[str, str]) -> None:
+def _change(client: Client, how: str, text: str, whose: Whose, body: dict[str, str]) -> str | None:
+    """Have something done, print what has changed, and return the lock that is in service."""
     with waiting(client, text, whose):
         told = client.send_json("POST", f"{_PATH}/{how}", body)
-    print_change(json.loads(told))
+    change: dict[str, Any] = json.loads(told)
+    print_change(change)
+    lock: str | None = change["lock"]
+    return lock
 
 
 def _whose(name: str | None, database: str | None, *, shared: bool) -> Whose:

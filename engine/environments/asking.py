@@ -257,7 +257,9 @@ def _canonical(text: str, source: str, *, is_told: bool) -> str:
         requirement = Requirement(stripped)
     except (InvalidRequirement, RecursionError) as error:
         reason = f": {str(error).partition(chr(10))[0]}" if is_told else ""
-        raise RequirementsInvalid(f"{source}: {shown} is no requirement{reason}") from error
+        raise RequirementsInvalid(
+            f"{source}: {shown} is no requirement, as 'pandas>=2,<3'{reason}"
+        ) from error
     if requirement.url is not None:
         raise _no_place(shown, source)
     requirement.name = canonicalize_name(requirement.name)

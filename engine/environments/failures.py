@@ -48,6 +48,8 @@ _NOISE = re.compile(
     re.IGNORECASE,
 )
 _ONLY_WHEELS = re.compile(r".*building from source is disabled.*|.*with `--no-build`.*")
+_VERSIONS = re.compile(r" \(from versions: ([^)]*)\)")
+_MOST_VERSIONS = 5
 _SOURCE_HINT = (
     "Only wheels are installed; packages are built from source with: bulkhead serve "
     "--build-from-source."
@@ -139,7 +141,19 @@ def _told(lines: Iterable[str]) -> Iterator[str]:
         if _ONLY_WHEELS.fullmatch(text):
             yield _SOURCE_HINT
         elif text and not _NOISE.fullmatch(text):
-            yield text
+            yield _VERSIONS.sub(_few_versions, text)
+
+
+def _few_versions(found: re.Match[str]) -> str:
+    """Shorten what pip lists, which may be hundreds; the newest come last."""
+    if found[1] == "none":
+        return (
+            ", of which there is nothing for this Python and machine; what has no wheel needs: "
+            "bulkhead serve --build-from-source."
+        )
+    *older, _ = versions = found[1].split(", ")
+    newest = ", ".join(versions[-_MOST_VERSIONS:])
+    return f" (from versions: {'..., ' if len(older) >= _MOST_VERSIONS else ''}{newest})"
 
 
 def _places(output: str, asked: Asked) -> str:

@@ -204,8 +204,9 @@ def _refusal(specifiers: str, there: Iterable[Interpreter]) -> str:
     least = ".".join(map(str, LEAST_PYTHON))
     return (
         f"no Python of this machine fits {specifiers or 'plugins'}: there is {new or 'none'}"
-        + (f", and too old for plugins, which run in {least} or newer, {old}" if old else "")
-        + "; install one, and name its folder with --python-dir where it is not found"
+        + (f" (and {old}, in which no plugin runs)" if old else "")
+        + f"; ask for one of these, or install one that fits, {least} or newer, and name its "
+        "folder with bulkhead serve --python-dir where it is not found"
     )
 
 

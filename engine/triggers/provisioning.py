@@ -23,6 +23,7 @@ from engine.catalog.store import CatalogStore
 from engine.clock import Clock
 from engine.environments.home import Home
 from engine.environments.installation import Wanted
+from engine.environments.installer import InstallDisabled
 from engine.environments.jobs import SHARED_LABEL, Label
 from engine.environments.lodging import Lodging
 from engine.environments.making import Prepared
@@ -129,7 +130,9 @@ class Provisioning:
         return self._noted(trigger, change)
 
     def install(self, wanted: Wanted) -> Future[EnvironmentChange]:
-        """Install packages into the shared environment; raises as `prepare`."""
+        """Install packages for all who share; raises as `prepare`, at once if disabled."""
+        if not self._environments.may_install:
+            raise InstallDisabled
         return self._turns.take(SHARED, lambda: self._install(wanted))
 
     def rollback(

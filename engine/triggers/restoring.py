@@ -12,7 +12,7 @@ from engine.environments.lodging import Lodging, label_of
 from engine.environments.pending import following
 from engine.environments.service import Environments
 from engine.errors import InvalidParameter, UserError
-from engine.model.lock import Asked, EnvironmentChange, Lock, Reason
+from engine.model.lock import SHARED, Asked, EnvironmentChange, Lock, Reason
 from engine.triggers.switching import Switchboard
 
 __all__ = ["NoEarlierEnvironment", "Restoration"]
@@ -49,6 +49,11 @@ class Restoration:
 
     def roll_back(self, target: int, lock_id: str | None) -> Future[EnvironmentChange]:
         """Put an earlier lock into service; see `Provisioning.rollback`."""
+        if target == SHARED and self._lodging.lock_of(SHARED) is None:
+            raise NoEarlierEnvironment(
+                f"the shared environment {self._lodging.path} is not the server's own, which keeps "
+                "no history of it; install the versions from before"
+            )
         lock, asked = self._earlier(target, lock_id)
         label = label_of(self._catalog.catalog, target)
         prepared = self._environments.rebuild(label, asked, lock)
@@ -78,8 +83,14 @@ class Restoration:
     def _earlier(self, target: int, lock_id: str | None) -> tuple[Lock, Asked]:
         catalog = self._catalog.catalog
         pin, label = catalog.pins.get(target), label_of(catalog, target)
+        if pin is None and target != SHARED:
+            raise NoEarlierEnvironment(
+                f"{catalog.trigger_by_id(target).name!r} asks for no packages, and so runs in the "
+                "environment that is shared; go back there with: bulkhead rollback environment "
+                "--shared"
+            )
         if pin is None:
-            raise NoEarlierEnvironment(f"{label} has no history: it was never changed")
+            raise NoEarlierEnvironment(f"nothing to go back to: {label} was never changed")
         earlier = list(dict.fromkeys(switch.lock_id for switch in reversed(pin.history)))
         if lock_id is None:
             chosen = pin.previous
@@ -87,8 +98,9 @@ class Restoration:
             fitting = [found for found in earlier if found.startswith(lock_id)]
             chosen = fitting[0] if len(fitting) == 1 else None
         if chosen is None:
-            which = "nothing before the present lock" if lock_id is None else f"not one {lock_id!r}"
             raise NoEarlierEnvironment(
-                f"the history of {label} has {which}; it has {', '.join(earlier)}"
+                f"nothing to go back to: {label} had no other lock than {earlier[0]}"
+                if lock_id is None
+                else f"the history of {label} has not one {lock_id!r}, but {', '.join(earlier)}"
             )
         return catalog.locks[chosen], pin.asked

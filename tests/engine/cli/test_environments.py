@@ -104,8 +104,11 @@ def test_requirements_and_none_at_once_are_refused(bulkhead: Callable) -> None:
 def test_an_environment_is_rolled_back_and_repaired(
     at_server: Callable, parts: EdgeParts, words: tuple[str, ...], call: tuple
 ) -> None:
-    assert at_server(*words) == (0, TOLD, "")
+    done = f"rolled back to lock {'b' * 16}" if words[0] == "rollback" else "repaired"
 
+    ended = at_server(*words)
+
+    assert ended == (0, f"{TOLD}Environment {done} successfully\n", "")
     assert parts.provisions.seen == [call]
 
 

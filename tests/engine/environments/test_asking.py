@@ -123,7 +123,7 @@ def test_windows_lines_and_a_mark_of_byte_order_do_no_harm() -> None:
         ("git+https://a/b@main", "is a path or an address"),
         ("adtk @ file:///x.whl", "is a path or an address"),
         ("adtk @ https://a/b.zip", "is a path or an address"),
-        ("adtk >> 1", "'adtk >> 1' is no requirement: Expected"),
+        ("adtk >> 1", "'adtk >> 1' is no requirement, as 'pandas>=2,<3': Expected"),
         ("adtk --pre", "is no requirement"),
         ("adtk>=one", "is no requirement"),
         ("adtk ; \ud800", "is too long, or not printable"),

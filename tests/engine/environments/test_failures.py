@@ -76,6 +76,15 @@ ERROR: No matching distribution found for six
 NOTHING = Asked()
 
 
+def test_of_the_versions_that_pip_lists_the_newest_are_told() -> None:
+    versions = ", ".join(f"1.{minor}" for minor in range(99))
+    text = str(failure_in(1, f"ERROR: no version of six (from versions: {versions})", NOTHING))
+    missing = str(failure_in(1, "ERROR: no version of six (from versions: none)", NOTHING))
+
+    assert text == "no version of six (from versions: ..., 1.94, 1.95, 1.96, 1.97, 1.98)"
+    assert missing.endswith("what has no wheel needs: bulkhead serve --build-from-source.")
+
+
 def test_a_conflict_is_told_with_both_sides_and_where_they_stand() -> None:
     asked = Asked(
         ("requests==2.31", "urllib3<1.20", "url"), "", ("needs.py line 3", "", "needs.py line 4")

@@ -8,6 +8,7 @@ from engine.environments.environment import BrokenEnvironment
 from engine.environments.failures import PackagesUnavailable
 from engine.environments.home import BuildingEnvironment
 from engine.environments.installation import Wanted
+from engine.environments.installer import InstallDisabled
 from engine.errors import AlreadyExists, InvalidParameter, NotFound
 from engine.model.lock import SHARED, Asked, Reason, change_between
 from engine.plugins.source import PluginFolder
@@ -139,10 +140,35 @@ def test_a_way_back_leads_to_the_lock_before_or_to_one_that_is_named(town: Town)
     assert reasons(town, trigger.id)[-2:] == [Reason.ROLLED_BACK] * 2
     with pytest.raises(NoEarlierEnvironment, match="not one 'zz'"):
         town.provisioning.rollback("db", "t", "zz").result(10)
-    with pytest.raises(NoEarlierEnvironment, match="no history"):
+    with pytest.raises(NoEarlierEnvironment, match="was never changed"):
         town.provisioning.rollback().result(10)
     with pytest.raises(NotFound):
         town.provisioning.rollback("db", "nobody")
+
+
+def test_who_shares_is_told_where_the_way_back_is(town: Town) -> None:
+    town.plugin("plain.py")
+    town.create("t", "plain.py")
+    town.provisioning.install(Wanted(("six==1.0",))).result(10)
+
+    with pytest.raises(NoEarlierEnvironment, match="rollback environment --shared"):
+        town.provisioning.rollback("db", "t").result(10)
+
+
+def test_with_one_lock_there_is_no_way_back(town: Town) -> None:
+    town.plugin("plain.py")
+    town.create("t", "plain.py", "six==1.0")
+
+    with pytest.raises(NoEarlierEnvironment, match="had no other lock"):
+        town.provisioning.rollback("db", "t").result(10)
+
+
+def test_where_nothing_may_be_installed_not_even_what_is_there_is(town: Town) -> None:
+    town.provisioning.install(Wanted(("six==1.0",))).result(10)
+    town.environments.may_install = False
+
+    with pytest.raises(InstallDisabled):
+        town.provisioning.install(Wanted(("six==1.0",)))
 
 
 def test_installations_add_up_in_the_shared_environment_and_have_a_way_back(town: Town) -> None:
@@ -173,6 +199,8 @@ def test_an_environment_of_the_users_own_is_changed_in_place(town: Town) -> None
     assert town.lodging.lock_of(SHARED) is None
     with pytest.raises(InvalidParameter, match="not the server's own"):
         town.provisioning.repair().result(10)
+    with pytest.raises(NoEarlierEnvironment, match="not the server's own"):
+        town.provisioning.rollback().result(10)
 
 
 def test_damage_is_told_with_its_remedy_which_helps(town: Town) -> None:
