@@ -250,3 +250,29 @@ def test_known_lock_is_built_without_the_index_and_an_unknown_one_fails_soon(
     assert answer.status >= 400
     assert "127.0.0.1" in answer.text
     assert triggers(server) == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("place", "version"), [("catalog.object_written", "1.0"), ("catalog.object_linked", "2.0")]
+)
+def test_server_killed_at_a_switch_has_made_it_or_has_not(
+    server: Server, place: str, version: str
+) -> None:
+    assert create(server, "kept", "demo==1.0").status == 200
+    server.stop()
+    server.program = "tests.faults.launcher"
+    server.environment = {**server.environment, "BULKHEAD_FAULT": f"{place}=kill"}
+    server.start()
+
+    change = InBackground(update, server, "kept", "demo==2.0")
+    eventually(lambda: server.status is not None)
+    change.answer()
+    server.program = "engine"
+    server.start()
+
+    path = "/api/v3/engine/kept"
+    eventually(lambda: server.request("GET", path, module="demo").status == 200)
+    assert tells(server, "kept") == version
+    assert half_made(server) == []
+    assert update(server, "kept", "demo==2.0").status == 200
+    assert tells(server, "kept") == "2.0"
