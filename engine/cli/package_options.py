@@ -44,6 +44,8 @@ WheelDir = Annotated[
     typer.Option(
         envvar="BULKHEAD_WHEEL_DIR",
         metavar="DIR",
+        exists=True,
+        file_okay=False,
         help="Folder of wheels that packages come from, instead of the package index.",
     ),
 ]
