@@ -1,5 +1,6 @@
 """What the options about packages come to."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,16 @@ def test_hosts_without_a_port_are_reached_by_https() -> None:
     assert hosts == ["packages.example:443", "a.b:8080", "[::1]:443", "[::1]:80"]
 
 
-@pytest.mark.parametrize("text", ["", "self", "https://packages.example", "::1", "[::1", "a:0", "*.a.org"])
+@pytest.mark.parametrize(
+    "text", ["", "self", "https://packages.example", "::1", "[::1", "a:0", "*.a.org"]
+)
 def test_what_is_no_host_is_refused_with_its_option(text: str) -> None:
     with pytest.raises(BadValue, match="package-host"):
         checks.package_hosts([text])
+
+
+def test_a_folder_of_wheels_that_is_not_there_is_refused(bulkhead: Callable) -> None:
+    ended = bulkhead("serve", "--node-id", "n", "--wheel-dir", "nowhere")
+
+    assert ended.status == 2
+    assert "'nowhere' does not exist" in ended.err
