@@ -12,6 +12,9 @@ lock *ARGS:
     .venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
         --fork-strategy fewest --generate-hashes --no-header --no-annotate \
         --exclude-newer "7 days" --quiet --output-file requirements.lock {{ARGS}}
+    # What workers load under a Python that is not the server's.
+    awk '/^[^ ]/ { keep = /^(pyzmq|msgpack)==/ } keep' requirements.lock \
+        > engine/environments/runtime.lock
 
 # The filters of system calls, after a change of their policy; needs libseccomp.so.2.
 filters:

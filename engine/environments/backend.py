@@ -140,11 +140,11 @@ class Backend(Protocol):
         """
         ...
 
-    def fetch(self, pins: tuple[str, ...], interpreter: Interpreter, place: Workplace) -> Path:
+    def fetch(self, lock: str, interpreter: Interpreter, place: Workplace) -> Path:
         """Install packages into a folder that is no environment, without what they need.
 
         Args:
-            pins: as `msgpack==1.2.1`.
+            lock: text of a lock, with hashes.
             interpreter: what they are for.
             place: where to work.
 

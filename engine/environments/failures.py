@@ -40,8 +40,10 @@ _FOR_URL = re.compile(r" for url \(.*")
 _ADDRESS = re.compile(r"https?://(?:[^/\s@]*@)?([^/\s`'\"(),]+)|host='([^']+)', port=(\d+)")
 # People read sentences rather than a tree.
 _LABEL = re.compile(r"^\s*(error|cause|caused by|ERROR|hint):?\s+|^\s+")
+# A lock has those of all wheels of a version.
+_HASHES = re.compile(r"(?:\s+sha256:[0-9a-f]{64}){2,}")
 _NOISE = re.compile(
-    r"No solution found when resolving dependencies.*|Using Python .*|Resolved (\d|in ).*"
+    r"No solution found when resolving dependencies.*|Using C?Python .*|Resolved (\d|in ).*"
     r"|warning: .*|Looking in .*|(Collecting|Processing|Obtaining|Requirement already) .*"
     r"|(Using cached|Downloading|Downloaded|Prepared) .*|ResolutionImpossible: .*|INFO: .*"
     r"|\[notice\].*|To fix this you could .*|\d+\. (loosen|remove) .*",
@@ -131,7 +133,8 @@ def _hosts(output: str) -> Iterator[str]:
 
 
 def _sentences(output: str) -> str:
-    told = dict.fromkeys(_told(output.splitlines()))
+    short = _HASHES.sub(lambda found: f" one of {found[0].count(':')}", output)
+    told = dict.fromkeys(_told(short.splitlines()))
     return " ".join(told).strip()[-_TAIL_CHARS:]
 
 

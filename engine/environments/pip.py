@@ -103,11 +103,12 @@ class Pip:
             )
         )
 
-    def fetch(self, pins: tuple[str, ...], interpreter: Interpreter, place: Workplace) -> Path:
+    def fetch(self, lock: str, interpreter: Interpreter, place: Workplace) -> Path:
         """Install packages into a folder; see `Backend`."""
-        target = place.folder / "target"
-        argv = ("install", "--no-deps", "--no-compile", "--target", str(target), *pins)
-        self._get(argv, interpreter, place, Asked(pins))
+        listed, target = place.folder / "lock.txt", place.folder / "target"
+        listed.write_text(lock)
+        argv = ("install", "-r", str(listed), "--require-hashes", "--no-deps", "--no-compile")
+        self._get((*argv, "--target", str(target)), interpreter, place, NOTHING_ASKED)
         return target
 
     def _get(

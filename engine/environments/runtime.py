@@ -3,6 +3,9 @@
 It holds zmq, msgpack and our `worker` package for one kind of Python, so that a plugin's
 environment needs no package of ours and may bring its own versions of the same. A folder is
 named by what it holds, built aside, and renamed into place whole; it never changes afterwards.
+
+Workers load it before they are confined. So for a Python that is not the server's, only packages
+that have the hashes of `runtime.lock` are put into it, whatever an index says.
 """
 
 from __future__ import annotations
@@ -37,14 +40,13 @@ main()
 '''
 
 
-# Puts packages for an environment's Python, named by exact versions, into a folder.
-Fetch = Callable[[Environment, tuple[str, ...], Path], None]
+# Puts the packages of a lock for an environment's Python into a folder.
+Fetch = Callable[[Environment, str, Path], None]
 
 
-def _nobody(environment: Environment, pins: tuple[str, ...], folder: Path) -> None:
+def _nobody(environment: Environment, lock: str, folder: Path) -> None:  # noqa: ARG001
     raise BrokenEnvironment(
-        f"workers need {', '.join(pins)} for {environment.cache_tag} in {folder}, and nobody "
-        "fetches them"
+        f"workers need packages for {environment.cache_tag} in {folder}, and nobody fetches them"
     )
 
 
@@ -82,9 +84,8 @@ def _fill(folder: Path, worker: Path, environment: Environment, fetch: Fetch) ->
         for package in _PACKAGES:
             _copy_distribution(package, folder)
     else:
-        pins = tuple(f"{package}=={importlib.metadata.version(package)}" for package in _PACKAGES)
         log.info("building a runtime folder", extra={"python": environment.cache_tag})
-        fetch(environment, pins, folder)
+        fetch(environment, _locked(), folder)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(worker, folder / "worker", ignore=ignored)
     (folder / "__main__.py").write_text(_MAIN)
@@ -131,8 +132,13 @@ def _worker_package() -> Path:
 
 
 @cache
+def _locked() -> str:
+    return Path(__file__).with_name("runtime.lock").read_text()
+
+
+@cache
 def _digest(worker: Path) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_locked().encode())
     for package in _PACKAGES:
         digest.update(f"{package}=={importlib.metadata.version(package)}\n".encode())
     for file in sorted(worker.rglob("*.py")):

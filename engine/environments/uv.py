@@ -133,11 +133,13 @@ class Uv:
             )
         )
 
-    def fetch(self, pins: tuple[str, ...], interpreter: Interpreter, place: Workplace) -> Path:
+    def fetch(self, lock: str, interpreter: Interpreter, place: Workplace) -> Path:
         """Install packages into a folder; see `Backend`."""
-        target = place.folder / "target"
-        argv = ("pip", "install", "--no-deps", "--python", str(interpreter.path), "--target")
-        step = _Step((*argv, str(target), *pins), interpreter, place, Asked(pins), link="copy")
+        listed, target = place.folder / "lock.txt", place.folder / "target"
+        listed.write_text(lock)
+        argv: tuple[str, ...] = ("pip", "install", "-r", str(listed), "--require-hashes")
+        argv = (*argv, "--no-deps", "--python", str(interpreter.path), "--target", str(target))
+        step = _Step(argv, interpreter, place, link="copy")
         self._from_wheels(step, is_near_first=True)
         return target
 

@@ -194,7 +194,7 @@ class Workshop:
             finally:
                 checked.result()  # what is missing says more than an import that failed for it
 
-    def _fetch(self, environment: Environment, pins: tuple[str, ...], target: Path) -> None:
+    def _fetch(self, environment: Environment, lock: str, target: Path) -> None:
         """Have packages of ours fetched for a Python that is not the server's."""
         interpreter = Interpreter(
             environment.interpreter,
@@ -205,11 +205,11 @@ class Workshop:
         )
         try:
             with self._workplace("runtime", ignore) as place:
-                fetched = self._tools.backend.fetch(pins, interpreter, place)
+                fetched = self._tools.backend.fetch(lock, interpreter, place)
                 _copy(fetched, target)
         except (InstallFailed, UserError) as error:
             raise BrokenEnvironment(
-                f"workers need {', '.join(pins)} for {environment.cache_tag}, which cannot be had: "
+                f"workers need {_names(lock)} for {environment.cache_tag}, which cannot be had: "
                 f"{error}"
             ) from error
 
@@ -220,6 +220,10 @@ class Workshop:
                 yield Workplace(folder, self._tools.run, on_line, home)
         except OSError as error:
             raise InstallFailed(f"cannot make an environment: {error}") from error
+
+
+def _names(lock: str) -> str:
+    return ", ".join(f"{name}=={version}" for name, version in packages_of(lock).items())
 
 
 def _copy(fetched: Path, target: Path) -> None:

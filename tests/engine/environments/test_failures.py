@@ -166,3 +166,13 @@ def test_all_else_is_our_failure(status: int, output: str, told: str) -> None:
 
     assert isinstance(failure, InstallFailed)
     assert told in str(failure)
+
+
+def test_hashes_of_a_lock_are_counted_and_the_wrong_one_is_told() -> None:
+    known = "\n".join(f"      sha256:{n:064x}" for n in range(60))
+    wrong = f"sha256:{99:064x}"
+    output = f"error: Hash mismatch for `six==1.0`\n\nExpected:\n{known}\n\nComputed:\n  {wrong}\n"
+
+    error = failure_in(1, output, Asked())
+
+    assert str(error) == f"Hash mismatch for `six==1.0` Expected: one of 60 Computed: {wrong}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import tarfile
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.environments import runtime
 from engine.environments.environment import BrokenEnvironment, Environment
 from engine.environments.failures import InstallFailed, PackagesUnavailable
 from engine.environments.interpreters import Interpreters, NoInterpreter
@@ -23,6 +25,7 @@ from tests.engine.environments.conftest import Bench
 from tests.indexing import indexing, wheel, wheel_folder
 
 Furnish = Callable[..., Bench]
+RUNTIME_LOCK = Path(runtime.__file__).with_name("runtime.lock")
 NOWHERE = "http://127.0.0.1:9/simple"
 HELLO = "def main():\n    print('hello')\n"
 SCRIPT = {
@@ -355,15 +358,15 @@ def test_another_python_gets_its_own_environment_and_runtime(
 
     lock = made.workshop.lock(wanted, None)
     environment = made.workshop.make(lock, wanted)
-    runtime = made.workshop.runtime(environment)
+    folder = made.workshop.runtime(environment)
 
     assert lock.python == python
     assert not made.workshop.serves(asked("six"), lock)
     assert made.workshop.serves(wanted, lock)
-    code = f"import sys; sys.path.insert(0, {str(runtime)!r}); import zmq, msgpack, worker, six"
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import zmq, msgpack, worker, six"
     told = output_of(environment, f"{code}; print(*sys.version_info[:2], sep='.')")
     assert told == python
-    assert all(path.stat().st_uid == os.geteuid() for path in runtime.rglob("*"))
+    assert all(path.stat().st_uid == os.geteuid() for path in folder.rglob("*"))
 
 
 def test_a_runtime_that_cannot_be_had_is_told(
@@ -373,10 +376,31 @@ def test_a_runtime_that_cannot_be_had_is_told(
     wanted = asked("one", python=f"=={other_python(interpreters)}.*")
     lock = made.workshop.lock(wanted, None)
 
-    with pytest.raises(BrokenEnvironment, match=r"workers need pyzmq==.* cannot be had.*pyzmq"):
+    with pytest.raises(BrokenEnvironment, match=r"workers need msgpack==.* cannot be had.*msgpack"):
         made.workshop.make(lock, wanted)
 
     assert made.leftovers == []
+
+
+def test_what_workers_load_unconfined_has_the_hashes_that_the_server_was_shipped_with(
+    bench: Furnish, interpreters: Interpreters, tmp_path: Path
+) -> None:
+    locked = packages_of(RUNTIME_LOCK.read_text())
+    theirs = [wheel(name, version) for name, version in locked.items()]
+    made = bench(wheel_dir=wheel_folder(tmp_path / "wheels", wheel("one", "1.0"), *theirs))
+    wanted = asked("one", python=f"=={other_python(interpreters)}.*")
+    lock = made.workshop.lock(wanted, None)
+
+    with pytest.raises(BrokenEnvironment, match=r"Hash mismatch.* one of \d+ "):
+        made.workshop.make(lock, wanted)
+
+
+def test_these_hashes_are_those_of_the_project() -> None:
+    project = (Path(__file__).parents[3] / "requirements.lock").read_text()
+    blocks = re.findall(r"^\S.*(?:\n .*)*\n", project, re.MULTILINE)
+    ours = [block for block in blocks if block.startswith(("msgpack==", "pyzmq=="))]
+
+    assert RUNTIME_LOCK.read_text() == "".join(ours), "refresh it with: just lock"
 
 
 def test_a_lock_for_a_python_that_is_gone_is_refused(bench: Furnish) -> None:
