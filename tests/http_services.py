@@ -38,7 +38,7 @@ from engine.model.entry import Entry
 from engine.model.event import PluginResponse, RequestEvent
 from engine.model.grants import Grants
 from engine.model.limits import Limits
-from engine.model.lock import EnvironmentChange, Reason, Switch
+from engine.model.lock import Asked, EnvironmentChange, Reason, Switch
 from engine.plugins.upload import UploadedFile
 from engine.triggers.description import Description
 
@@ -59,7 +59,10 @@ DESCRIPTION = Description(
     packages={"pandas": "2.3.3", "numpy": "2.0"},
     requirements=("pandas>=2",),
     used_by=(("db", "t"),),
-    history=(Switch("a" * 16, 0, Reason.CREATED), Switch("b" * 16, NOW_NS, Reason.UPGRADED)),
+    history=(
+        Switch("a" * 16, 0, Reason.CREATED, Asked()),
+        Switch("b" * 16, NOW_NS, Reason.UPGRADED, Asked()),
+    ),
     path="/srv/environments/bbbb",
 )
 

@@ -13,7 +13,7 @@ from typing import assert_never
 from engine.catalog.change import AddLock, PinChange, PinEnvironment, UnpinEnvironment
 from engine.catalog.consistency import require
 from engine.catalog.state import Catalog
-from engine.model.lock import SHARED, Pin, Switch, first_pin
+from engine.model.lock import SHARED, Pin, Switch
 
 __all__ = ["change_pins", "pins_of", "unpinned"]
 
@@ -51,16 +51,18 @@ def pins_of(catalog: Catalog) -> Iterator[PinChange]:
         yield AddLock(lock)
     for trigger_id, pin in catalog.pins.items():
         for switch in pin.history:
-            yield PinEnvironment(trigger_id, pin.asked, switch.lock_id, switch.at_ns, switch.reason)
+            yield PinEnvironment(
+                trigger_id, switch.asked, switch.lock_id, switch.at_ns, switch.reason
+            )
 
 
 def _pinned(catalog: Catalog, change: PinEnvironment) -> Catalog:
     owner = change.trigger_id
     require(owner == SHARED or owner in catalog.triggers, f"no trigger has id {owner}")
     require(change.lock_id in catalog.locks, f"there is no lock {change.lock_id}")
-    switch = Switch(change.lock_id, change.at_ns, change.reason)
+    switch = Switch(change.lock_id, change.at_ns, change.reason, change.asked)
     before = catalog.pins.get(owner)
-    after = before.switched(change.asked, switch) if before else first_pin(change.asked, switch)
+    after = before.switched(switch) if before else Pin((switch,))
     pinned = replace(catalog, pins={**catalog.pins, owner: after})
     return _released(pinned, before) if before else pinned
 

@@ -31,7 +31,6 @@ __all__ = [
     "Switch",
     "change_between",
     "change_of",
-    "first_pin",
     "lock_of",
     "packages_of",
 ]
@@ -101,11 +100,13 @@ class Switch:
 
     Args:
         at_ns: when; UTC nanoseconds.
+        asked: what for.
     """
 
     lock_id: str
     at_ns: int
     reason: Reason
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +114,20 @@ class Pin:
     """The lock that is in service, and those before it.
 
     Args:
-        asked: what the lock was made for.
-        lock_id: the lock in service.
-        history: oldest first; the last is the one in service. At most `MAX_HISTORY`.
+        history: oldest first; the last is the one in service. 1 to `MAX_HISTORY`.
     """
 
-    asked: Asked
-    lock_id: str
     history: tuple[Switch, ...]
+
+    @property
+    def lock_id(self) -> str:
+        """The lock in service."""
+        return self.history[-1].lock_id
+
+    @property
+    def asked(self) -> Asked:
+        """What it is in service for."""
+        return self.history[-1].asked
 
     @property
     def previous(self) -> str | None:
@@ -128,11 +135,11 @@ class Pin:
         earlier = (s.lock_id for s in reversed(self.history) if s.lock_id != self.lock_id)
         return next(earlier, None)
 
-    def switched(self, asked: Asked, switch: Switch) -> Pin:
+    def switched(self, switch: Switch) -> Pin:
         """Return the pin after a switch; one to the lock in service changes `asked` alone."""
-        if switch.lock_id == self.lock_id:
-            return replace(self, asked=asked)
-        return Pin(asked, switch.lock_id, (*self.history, switch)[-MAX_HISTORY:])
+        if switch.lock_id != self.lock_id:
+            return Pin((*self.history, switch)[-MAX_HISTORY:])
+        return Pin((*self.history[:-1], replace(self.history[-1], asked=switch.asked)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +185,6 @@ def packages_of(text: str) -> dict[str, str]:
     found = (_PINNED.match(line) for line in text.splitlines())
     pairs = ((_SEPARATORS.sub("-", m[1]).lower(), m[2]) for m in found if m)
     return dict(sorted(pairs))
-
-
-def first_pin(asked: Asked, switch: Switch) -> Pin:
-    """Return the pin of what had none."""
-    return Pin(asked, switch.lock_id, (switch,))
 
 
 def change_between(before: Lock | None, after: Lock | None) -> EnvironmentChange:

@@ -12,7 +12,7 @@ from engine.environments.lodging import Lodging, label_of
 from engine.environments.pending import following
 from engine.environments.service import Environments
 from engine.errors import InvalidParameter, UserError
-from engine.model.lock import SHARED, Asked, EnvironmentChange, Lock, Reason
+from engine.model.lock import SHARED, Asked, EnvironmentChange, Lock, Pin, Reason
 from engine.triggers.switching import Switchboard
 
 __all__ = ["NoEarlierEnvironment", "Restoration"]
@@ -103,4 +103,13 @@ class Restoration:
                 if lock_id is None
                 else f"the history of {label} has not one {lock_id!r}, but {', '.join(earlier)}"
             )
-        return catalog.locks[chosen], pin.asked
+        return catalog.locks[chosen], _asked_then(pin, chosen) if target == SHARED else pin.asked
+
+
+def _asked_then(pin: Pin, lock_id: str) -> Asked:
+    """Return what an earlier lock was made for.
+
+    It is for the environment that all share, where each installation adds to what was asked. What a
+    trigger asks for stands in its plugin, and going back does not change that.
+    """
+    return next(switch.asked for switch in reversed(pin.history) if switch.lock_id == lock_id)

@@ -80,7 +80,7 @@ _SPECS = st.one_of(
 _GRANTS = st.sampled_from([["net=self"], ["env=A", "read=/a"], []]).map(parse_grants)
 _LIMITS = st.builds(
     Limits,
-    cpu=st.none() | st.floats(0.01, 1024),
+    cpu=st.none() | st.floats(0.05, 1024),
     time_s=st.none() | st.integers(1, 86_400_000).map(lambda ms: ms / 1000),
 )
 _SETTINGS = st.builds(

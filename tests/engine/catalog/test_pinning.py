@@ -1,5 +1,6 @@
 """Pins of triggers: one commit with what they belong to, and no lock more than they name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_a_trigger_is_created_with_its_pin_in_one_commit(
 
     assert store.catalog.number == number + 1
     catalog = CatalogStore.open(LocalObjects(tmp_path)).catalog
-    assert catalog.pins[trigger_id].history == (Switch(TWO.lock.id, 7, Reason.CREATED),)
+    assert catalog.pins[trigger_id].history == (Switch(TWO.lock.id, 7, Reason.CREATED, ASKED),)
     assert catalog.pins[trigger_id].asked == ASKED
     assert catalog.locks == {ONE.lock.id: ONE.lock, TWO.lock.id: TWO.lock}
     assert catalog.triggers[trigger_id].settings.requirements == ("adtk",)
@@ -113,7 +114,7 @@ def test_the_same_lock_for_another_wish_remembers_the_wish(store: CatalogStore) 
 
     after = store.catalog.pins[own(store)]
     assert after.asked == asked
-    assert (after.lock_id, after.history) == (before.lock_id, before.history)
+    assert after.history == (replace(before.history[-1], asked=asked),)
 
 
 def test_what_all_share_has_a_pin_without_a_trigger(store: CatalogStore) -> None:
@@ -146,8 +147,8 @@ def test_requirements_and_their_lock_change_in_one_commit(store: CatalogStore) -
     assert store.catalog.number == number + 1
     assert store.catalog.trigger_named("db", "t").settings.requirements == ("adtk>1",)
     assert store.catalog.pins[own(store)].history == (
-        Switch(ONE.lock.id, 7, Reason.CREATED),
-        Switch(TWO.lock.id, 9, Reason.UPDATED),
+        Switch(ONE.lock.id, 7, Reason.CREATED, ONE.asked),
+        Switch(TWO.lock.id, 9, Reason.UPDATED, TWO.asked),
     )
 
 

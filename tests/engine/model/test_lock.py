@@ -12,7 +12,6 @@ from engine.model.lock import (
     Switch,
     change_between,
     change_of,
-    first_pin,
     lock_of,
     packages_of,
 )
@@ -89,9 +88,12 @@ def test_a_first_pin_has_nothing_before_it() -> None:
 def test_a_switch_to_the_lock_in_service_changes_what_is_asked_alone() -> None:
     pin = pinned("a", "b")
 
-    again = pin.switched(Asked(("scipy",)), Switch("b", 9, Reason.UPDATED))
+    again = pin.switched(Switch("b", 9, Reason.UPDATED, Asked(("scipy",))))
 
-    assert again == Pin(Asked(("scipy",)), "b", pin.history)
+    assert (again.asked, again.lock_id) == (Asked(("scipy",)), "b")
+    assert [(s.lock_id, s.at_ns, s.reason) for s in again.history] == [
+        (s.lock_id, s.at_ns, s.reason) for s in pin.history
+    ]
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=30))
@@ -134,7 +136,7 @@ def test_a_change_from_nothing_to_nothing_is_empty() -> None:
 
 
 def pinned(first: str, *others: str) -> Pin:
-    pin = first_pin(ASKED, Switch(first, 0, Reason.CREATED))
+    pin = Pin((Switch(first, 0, Reason.CREATED, ASKED),))
     for at_ns, lock_id in enumerate(others, start=1):
-        pin = pin.switched(ASKED, Switch(lock_id, at_ns, Reason.UPGRADED))
+        pin = pin.switched(Switch(lock_id, at_ns, Reason.UPGRADED, ASKED))
     return pin

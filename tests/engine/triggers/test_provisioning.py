@@ -187,6 +187,10 @@ def test_installations_add_up_in_the_shared_environment_and_have_a_way_back(town
 
     assert link.readlink() == town.shelf.path(lock("six==1.0", "toml==1.0").id)
 
+    town.provisioning.install(Wanted(("toml==2.0",))).result(10)
+
+    assert link.readlink() == town.shelf.path(lock("six==1.0", "toml==2.0").id)
+
 
 def test_an_environment_of_the_users_own_is_changed_in_place(town: Town) -> None:
     (town.plugins / ".venv").mkdir()
