@@ -1,7 +1,7 @@
 """One enclosed program on its way: its output as lines, its limits, and the end of all of it.
 
-Nothing of a program is left when it has ended, whether by itself or because it took too long, or
-too much memory, or since the server stops.
+Nothing of a program is left when it has ended, whether by itself or because it took too long, too
+much memory or disk, or since the server stops.
 
 Used by the thread that started it, which must outlive it: the parent-death signal follows it.
 """
@@ -25,7 +25,7 @@ from engine.errors import PluginError, ProtocolFault, Stopping
 from engine.sandbox.enclose import Enclosed
 from engine.sandbox.overruns import group_overrun
 
-__all__ = ["Ending", "Patience", "run_enclosed"]
+__all__ = ["Ending", "Patience", "Room", "run_enclosed"]
 
 log = logging.getLogger(__name__)
 _READ_BYTES = 65536
@@ -33,19 +33,45 @@ _LAST_READS = 64
 _MERCY_S = 1.0
 _REAP_TIMEOUT_S = 5.0
 _SIGNALLED = 128
+_LOOK_S = 0.5
+_MOST_KEPT_BYTES = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Disk that a program has to leave to others: the server keeps its log on it.
+
+    Args:
+        folder: on that disk.
+        least_bytes: that stay free.
+    """
+
+    folder: str
+    least_bytes: int
+
+    @classmethod
+    def half(cls, folder: str) -> Room:
+        """Return half of what is free, at most 512 MiB: a small package fits on a small disk."""
+        return cls(folder, min(_MOST_KEPT_BYTES, _free_bytes(folder) // 2))
+
+    def is_taken(self) -> bool:
+        """Whether less is free."""
+        return _free_bytes(self.folder) < self.least_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a program is waited for.
+    """How long a program is let run.
 
     Args:
         timeout_s: > 0.
         stopped: a descriptor that is readable from the server's stop on.
+        rooms: that it leaves to others.
     """
 
     timeout_s: float
     stopped: int
+    rooms: tuple[Room, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +145,7 @@ class _Child:
         return Ending(status if status >= 0 else _SIGNALLED - status, self.lines.text, excess)
 
     def _follow(self, pid: int) -> str | None:
-        """Read until the program ends, or its time does; return that."""
+        """Read until the program ends, or its time or room does; return which."""
         pidfd = os.pidfd_open(pid)
         try:
             poll = select.poll()
@@ -127,18 +153,27 @@ class _Child:
                 poll.register(descriptor, select.POLLIN)
             deadline_s = time.monotonic() + self._patience.timeout_s
             while (left_s := deadline_s - time.monotonic()) > 0:
-                ready = {descriptor for descriptor, _ in poll.poll(left_s * 1000)}
+                ready = {descriptor for descriptor, _ in poll.poll(min(left_s, _LOOK_S) * 1000)}
                 if self._patience.stopped in ready:
                     raise Stopping
                 if self._output in ready and not self._read():
                     poll.unregister(self._output)
                 if pidfd in ready:
                     return None
+                if (excess := self._excess()) is not None:
+                    return excess
         finally:
             os.close(pidfd)
         last = self.lines.text.rpartition("\n")[2]
         said = f"; the last it said: {last}" if last else ""
         return f"took longer than {self._patience.timeout_s:g} s{said}"
+
+    def _excess(self) -> str | None:
+        for room in self._patience.rooms:
+            if room.is_taken():
+                kept = room.least_bytes >> 20
+                return f"fills the disk: less than {kept} MiB are free for {room.folder}"
+        return None
 
     def read_rest(self) -> None:
         """Take what was printed; bounded, since somebody may hold the pipe and print for ever."""
@@ -159,6 +194,11 @@ class _Child:
     def _tell(self, lines: list[str]) -> None:
         for line in lines:
             self._on_line(line)
+
+
+def _free_bytes(folder: str) -> int:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 def _end(enclosed: Enclosed) -> None:

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.environments.child import Ending, Patience, run_enclosed
+from engine.environments.child import Ending, Patience, Room, run_enclosed
 from engine.environments.running import OnLine
 from engine.errors import Stopping
 from engine.folders import make_folder
@@ -116,7 +116,8 @@ class Walls:
             raise Stopping
         with self._folder() as folder:
             order = self._order(task, folder)
-            patience = Patience(task.timeout_s, self._stopped)
+            filled = dict.fromkeys((str(folder), *task.writes))
+            patience = Patience(task.timeout_s, self._stopped, tuple(map(Room.half, filled)))
             return run_enclosed(partial(self.sandbox.start, order), patience, on_line)
 
     def _order(self, task: Task, folder: Path) -> Order:

@@ -203,6 +203,17 @@ def test_what_a_killed_server_left_is_swept(place: Place) -> None:
     assert sorted(built.parent.iterdir()) == [others]
 
 
+def test_what_a_killed_installer_left_in_the_cache_is_swept_when_it_is_old(place: Place) -> None:
+    old, young = (place.supply.cache_dir / "uv" / name for name in (".tmpOld", ".tmpYoung"))
+    for folder in (old, young):
+        (folder / "six").mkdir(parents=True)
+    os.utime(old, (1, 1))
+
+    place.fresh().sweep()
+
+    assert (old.exists(), young.exists()) == (False, True)
+
+
 def test_there_is_nothing_to_sweep_or_to_tell_at_first(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "none", Supply(tmp_path))
 
