@@ -35,6 +35,7 @@ _UNCACHED = re.compile(r"(not found in|wasn't found in) the cache|network was di
 _MISSED = re.compile(
     r"Because (\S+) was not found in the cache|wasn't found in the cache: \S*/([^/\s]+)"
 )
+_UNPARSED = re.compile(r"(failed to|couldn't) parse", re.IGNORECASE)
 _SYSTEM = re.compile(r"\[Errno -?\d+\] [^'\")]+")
 _FOR_URL = re.compile(r" for url \(.*")
 _ADDRESS = re.compile(r"https?://(?:[^/\s@]*@)?([^/\s`'\"(),]+)|host='([^']+)', port=(\d+)")
@@ -93,9 +94,8 @@ def failure_in(status: int, output: str, asked: Asked) -> UserError | EngineFaul
         return unreachable(output)
     text = _sentences(output) or f"the installer ended with status {status}"
     # Both end with 1 when packages cannot be had; uv with 2, and a signal with more, on all else.
-    if status != 1 or "No module named pip" in output:
-        return InstallFailed(text)
-    return PackagesUnavailable(text + _places(output, asked))
+    is_wish = (status == 1 and "No module named pip" not in output) or _UNPARSED.search(output)
+    return PackagesUnavailable(text + _places(output, asked)) if is_wish else InstallFailed(text)
 
 
 def unreachable(output: str, missed: str = "") -> InstallFailed:

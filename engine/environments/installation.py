@@ -1,4 +1,4 @@
-"""One installation: the installer's command line, its variables, and what its failure means.
+"""One installation: the installer's command line, and its variables.
 
 Only wheels are taken: to build a package runs its code. Any thread may call.
 """
@@ -14,15 +14,11 @@ from pathlib import Path
 import uv
 
 from engine.environments.environment import Environment
-from engine.environments.failures import InstallFailed, PackagesUnavailable
+from engine.environments.failures import InstallFailed
 from engine.environments.requirements import PackageRefused
-from engine.errors import EngineFault, UserError
 
 __all__ = [
-    "InstallFailed",
-    "PackagesUnavailable",
     "Wanted",
-    "failure_of",
     "fingerprint",
     "install_command",
     "install_variables",
@@ -30,11 +26,9 @@ __all__ = [
     "read_requirements",
 ]
 
-_TAIL_CHARS = 4000
 _MAX_REQUIREMENTS_BYTES = 1024 * 1024
 _ONLY_WHEELS = ("--only-binary", ":all:")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
-_UNPARSED = re.compile(r"(failed to|couldn't) parse", re.IGNORECASE)
 # Whatever could lead the installer to another environment, to sources, or to our own secrets; and
 # have it run the Python of an environment that it has just filled.
 _DROPPED_VARIABLES = re.compile(
@@ -85,16 +79,6 @@ def install_command(
     if wanted.requirements is not None:
         return [*command, "-r", str(Path(wanted.requirements).absolute())]
     return [*command, "--", *wanted.packages]
-
-
-def failure_of(status: int, output: str) -> UserError | EngineFault:
-    """Return the error for an installer's exit status and what it said, without passwords."""
-    text = masked(output).strip()[-_TAIL_CHARS:]
-    text = text or f"the installer ended with status {status}"
-    # uv ends with 1 when there is no solution, with 2 on everything else.
-    if status == 1 or _UNPARSED.search(text):
-        return PackagesUnavailable(text)
-    return InstallFailed(text)
 
 
 def masked(text: str) -> str:

@@ -21,11 +21,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from engine.environments.backend import Supply
+from engine.environments.backend import NOTHING_ASKED, Supply
 from engine.environments.environment import Environment
+from engine.environments.failures import failure_in
 from engine.environments.installation import (
     Wanted,
-    failure_of,
     fingerprint,
     install_command,
     masked,
@@ -155,7 +155,7 @@ class Installer:
             if self._has_changed:
                 self._note_change()
         if finished.status != 0:
-            raise failure_of(finished.status, finished.output)
+            raise failure_in(finished.status, finished.output, NOTHING_ASKED)
 
     def _command(self, environment: Environment, wanted: Wanted) -> Command:
         argv = install_command(environment, self._package_manager, wanted, self._supply.wheel_dir)

@@ -6,12 +6,13 @@ import os
 import re
 from contextlib import suppress
 
+from packaging.utils import canonicalize_name
+
 from engine.environments.environment import Environment
 
 __all__ = ["installed"]
 
 _METADATA = re.compile(r"([^-]+)-([^-]+)\.dist-info")
-_SEPARATORS = re.compile(r"[-_.]+")
 
 
 def installed(environment: Environment) -> dict[str, str]:
@@ -21,5 +22,5 @@ def installed(environment: Environment) -> dict[str, str]:
         with suppress(OSError):
             for name in os.listdir(folder):  # noqa: PTH208  names are all that is needed
                 if (match := _METADATA.fullmatch(name)) is not None:
-                    found[_SEPARATORS.sub("-", match[1]).lower()] = match[2]
+                    found[canonicalize_name(match[1])] = match[2]
     return dict(sorted(found.items()))

@@ -16,21 +16,13 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 
-__all__ = ["canonical", "modules_of"]
+__all__ = ["modules_of"]
 
 _ENDINGS = re.compile(r"\.py$|(?:\.[A-Za-z0-9_-]+)?\.so$")
 _INIT = "__init__"
 # What wheels hold at the top without meaning it.
 _ASIDE = frozenset(["test", "tests", "testing", "doc", "docs", "example", "examples", "setup"])
 _MOST = 16
-
-
-def canonical(name: str) -> str:
-    """Return the one form of a distribution's name.
-
-    Source: PyPA specifications, "Names and normalization".
-    """
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def modules_of(record: str, top_level: str = "") -> tuple[str, ...]:

@@ -18,11 +18,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from engine.environments.backend import read_answer
 from engine.environments.child import Ending
 from engine.environments.environment import Environment
 from engine.environments.failures import InstallFailed
-from engine.environments.modules import canonical, modules_of
+from engine.environments.modules import modules_of
 from engine.environments.walls import PROBER, Task, Walls
 from engine.errors import UserError
 from engine.model.grants import Grants
@@ -57,17 +59,18 @@ def modules_asked(environment: Environment, names: Iterable[str]) -> tuple[str, 
         names: of the distributions; those that are not there are passed over, as a requirement
             with a marker that does not hold here.
     """
-    wanted = frozenset(map(canonical, names))
+    wanted = frozenset(map(canonicalize_name, names))
     return tuple(dict.fromkeys(_modules(environment.site_packages, wanted)))
 
 
 def _modules(site_packages: Iterable[Path], wanted: frozenset[str]) -> Iterator[str]:
     for folder in site_packages:
         for about in sorted(folder.glob("*.dist-info")):
-            name = canonical(about.name.partition("-")[0])
+            name = canonicalize_name(about.name.partition("-")[0])
             if name in wanted:
                 found = modules_of(_text(about / "RECORD"), _text(about / "top_level.txt"))
-                yield from [module for module in found if canonical(module) == name] or found
+                named = [module for module in found if canonicalize_name(module) == name]
+                yield from named or found
 
 
 def _text(path: Path) -> str:

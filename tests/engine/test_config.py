@@ -95,7 +95,7 @@ def test_sections_are_read_and_the_rest_keeps_its_default() -> None:
             {"packages": {"manager": "conda"}},
             "packages.manager: 'conda' is not one of discover, uv, pip, disabled",
         ),
-        ({"packages": {"hosts": ["packages.example"]}}, "packages.hosts: 'packages.example' is not HOST:PORT"),
+        ({"packages": {"hosts": ["a.example"]}}, "packages.hosts: 'a.example' is not HOST:PORT"),
         ({"packages": {"hosts": ["self"]}}, "packages.hosts: 'self' is not HOST:PORT"),
         ({"packages": {"hosts": ["a.b:*"]}}, "packages.hosts: 'a.b:*' is not HOST:PORT"),
         ({"packages": {"unused_days": -1}}, "packages.unused_days: -1 is not >= 0"),

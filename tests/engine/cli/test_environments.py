@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from engine.catalog.commands import create_database
-from engine.environments.installation import PackagesUnavailable
+from engine.environments.failures import PackagesUnavailable
 from tests.http_services import DESCRIPTION, EdgeParts
 
 CREATE = ("create", "trigger", "-d", "db", "--trigger-spec", "every:1s", "--path", "p.py")

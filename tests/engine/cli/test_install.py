@@ -10,7 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from engine.environments.installation import PackagesUnavailable, Wanted
+from engine.environments.failures import PackagesUnavailable
+from engine.environments.installation import Wanted
 from engine.model.lock import EnvironmentChange
 from tests.http_services import CHANGE, EdgeParts
 from tests.serving import eventually

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.environments.modules import canonical, modules_of
+from engine.environments.modules import modules_of
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,3 @@ def test_any_text_gives_names_of_modules(record: str, top_level: str) -> None:
     found = modules_of(record, top_level)
 
     assert all(part.isidentifier() for module in found for part in module.split("."))
-
-
-@pytest.mark.parametrize("name", ["Foo.Bar", "foo_bar", "FOO--bar"])
-def test_names_of_distributions_have_one_form(name: str) -> None:
-    assert canonical(name) == "foo-bar"

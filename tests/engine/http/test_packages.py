@@ -4,7 +4,8 @@ import httpx
 import pytest
 
 from engine.environments.environment import BrokenEnvironment
-from engine.environments.installation import InstallFailed, PackagesUnavailable, Wanted
+from engine.environments.failures import InstallFailed, PackagesUnavailable
+from engine.environments.installation import Wanted
 from engine.environments.installer import InstallDisabled
 from engine.environments.requirements import PackageRefused
 from tests.http_services import CHANGE, EdgeParts

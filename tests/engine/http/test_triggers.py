@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from engine.catalog.commands import create_database
-from engine.environments.installation import InstallFailed, PackagesUnavailable
+from engine.environments.failures import InstallFailed, PackagesUnavailable
 from engine.environments.installer import InstallDisabled
 from engine.errors import InvalidParameter, PluginFileError
 from engine.model.grants import Grants, parse_grants
