@@ -229,7 +229,7 @@ class Environments:
             environment = None if order.is_anew else self._whole(lock.id)
             if environment is None:
                 environment = self._maker.make(lock, order.asked, on_line, anew=order.is_anew)
-                self._note_made(lock.id, environment)
+                self._note_made(lock, environment)
         return Prepared(order.asked, lock, environment)
 
     def _whole(self, lock_id: str) -> Environment | None:
@@ -239,7 +239,8 @@ class Environments:
         except BrokenEnvironment:
             return None
 
-    def _note_made(self, lock_id: str, environment: Environment) -> None:
+    def _note_made(self, lock: Lock, environment: Environment) -> None:
         with self._lock:
-            self._renewals[lock_id] += 1
-        self._builders.aside(lambda: self._maker.polish(environment))
+            self._renewals[lock.id] += 1
+        if lock.text:  # else there is nothing to compile
+            self._builders.aside(lambda: self._maker.polish(environment))
