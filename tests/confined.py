@@ -49,6 +49,7 @@ with os.fdopen(int(sys.argv[-1]), closefd=True) as file:
 from worker import confine
 from worker.process import await_admission
 await_admission()
+confine.limit([tuple(limit) for limit in told["rlimits"]])
 confine.become(told["uid"], told["uid"], [tuple(limit) for limit in told["tmp"]])
 if told["rules"] is not None:
     confine.restrict([tuple(rule) for rule in told["rules"]], None, True)
@@ -214,6 +215,7 @@ def _outcome(policy: Policy, layers: Layers, order: dict[str, Any]) -> Outcome:
     limits = [(path, policy.tmp_bytes, policy.tmp_inodes) for path in ("/tmp", "/dev/shm")]
     document = {
         "uid": policy.uid,
+        "rlimits": order.get("rlimits", ()),
         "plugin_dir": policy.private_dir,
         "tmp": limits if layers.bwrap else [],
         "rules": rules,
@@ -223,8 +225,7 @@ def _outcome(policy: Policy, layers: Layers, order: dict[str, Any]) -> Outcome:
     interpreter = str(Path(order.get("interpreter", sys.executable)).resolve())
     reading, printing = os.pipe2(os.O_CLOEXEC)
     command = (interpreter, "-I", "-S", policy.runtime_dir)
-    limited = [tuple(limit) for limit in order.get("rlimits", ())]
-    start = Start(policy, layers, command, json.dumps(document).encode(), printing, limited)
+    start = Start(policy, layers, command, json.dumps(document).encode(), printing)
     try:
         started = Launcher().start(start)
     except SandboxUnavailable as error:

@@ -1,9 +1,9 @@
 """What a worker does to itself before anything foreign runs: identity, files, system calls.
 
-Three steps in this order, each for good: `become` another user without any capability,
-`restrict` the files and ports (Landlock), `seal` the system calls (seccomp). Sockets to the
-engine are connected between the last two. Each raises OSError with a text that names the step;
-the process then has to end. Takes no library but `os`, `ctypes`, `struct` and `errno`.
+Four steps in this order, each for good: `limit` what it takes, `become` another user without any
+capability, `restrict` the files and ports (Landlock), `seal` the system calls (seccomp). Sockets to
+the engine are connected between the last two. Each raises OSError with a text that names the step;
+the process then has to end. Takes no library but `os`, `ctypes`, `struct`, `errno`, `resource`.
 Called by the only thread of a starting process; `seal` holds threads started before as well.
 """
 
@@ -12,12 +12,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import struct
 
 from worker.landlock import abi, restrict
 from worker.seccomp import seal
 
-__all__ = ["abi", "become", "restrict", "seal"]
+__all__ = ["abi", "become", "limit", "restrict", "seal"]
 
 _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
@@ -32,6 +33,25 @@ _MS_NODEV = 4
 _MS_REMOUNT = 32
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def limit(rlimits: list[tuple[int, int, int]]) -> None:
+    """Bound what this process and each that it starts may take.
+
+    Nobody can do that from outside: a process that is being forked gets the limits from before.
+
+    Args:
+        rlimits: resource, soft and hard limit.
+
+    Raises:
+        OSError: a limit is above what the process may have.
+    """
+    for which, soft, hard in rlimits:
+        try:
+            resource.setrlimit(which, (soft, hard))
+        except (OSError, ValueError) as error:
+            text = f"limit: cannot limit resource {which} to {soft} and {hard}: {error}"
+            raise OSError(errno.EPERM, text) from error
 
 
 def become(uid: int | None, gid: int | None, tmp: list[tuple[str, int, int]]) -> None:

@@ -1,7 +1,7 @@
 """How this process is confined, as the engine says it, and the order in which it is put on.
 
-    enter   own user id -> bound to the parent -> outlet -> Landlock      before any other thread
-    seal    seccomp, for all threads                                      after ZeroMQ is connected
+    enter   limits -> own user id -> outlet -> Landlock      before any other thread
+    seal    seccomp, for all threads                         after ZeroMQ is connected
 
 The order is forced: a change of the user id clears the parent-death signal; Landlock forbids to
 bind the outlet; ZeroMQ needs sockets that seccomp forbids to make.
@@ -39,6 +39,7 @@ class Confinement:
 
     Args:
         uid: the user and group to become; None to stay.
+        rlimits: limits of this process, as (resource, soft, hard).
         tmp: file systems in memory to bound, as (path, bytes, files).
         rules: what Landlock leaves open, as (path, access); None to do without.
         with_exec: whether programs may be started.
@@ -47,6 +48,7 @@ class Confinement:
     """
 
     uid: int | None = None
+    rlimits: tuple[tuple[int, int, int], ...] = ()
     tmp: tuple[tuple[str, int, int], ...] = ()
     rules: tuple[tuple[str, str], ...] | None = None
     with_exec: bool = False
@@ -61,6 +63,7 @@ class Confinement:
         rules, outlet = fields["rules"], fields["outlet"]
         return cls(
             uid=fields["uid"],
+            rlimits=tuple((which, soft, hard) for which, soft, hard in fields["rlimits"]),
             tmp=tuple((path, size, files) for path, size, files in fields["tmp"]),
             rules=None if rules is None else tuple((path, access) for path, access in rules),
             with_exec=fields["with_exec"],
@@ -80,6 +83,7 @@ def enter(confinement: Confinement) -> int:
     """
     if confinement == Confinement():
         return 0
+    confine.limit(list(confinement.rlimits))
     confine.become(confinement.uid, confinement.uid, list(confinement.tmp))
     port = None
     if confinement.outlet is not None:

@@ -143,7 +143,6 @@ class Encloser:
                 order.command,
                 order.document(self._confinement(order, handover)),
                 output,
-                self._rlimits(order.limits),
                 descriptors,
             )
             group = self._group(order)
@@ -159,15 +158,6 @@ class Encloser:
             return None
         return self._cgroups.make(order.label, order.limits)
 
-    def _rlimits(self, limits: Limits) -> list[tuple[int, int, int]]:
-        if not self.is_on:
-            return []
-        return rlimits(
-            limits,
-            has_cgroup=self.layers.cgroup is not None,
-            has_own_uid=self.layers.own_uid,
-        )
-
     def _confinement(self, order: Order, handover: _Handover | None) -> Mapping[str, object] | None:
         """Return what the launch document says; see `worker.confinement`."""
         if not self.is_on:
@@ -179,6 +169,9 @@ class Encloser:
         machine = os.uname().machine
         return {
             "uid": policy.uid,
+            "rlimits": rlimits(
+                order.limits, has_cgroup=layers.cgroup is not None, has_own_uid=layers.own_uid
+            ),
             "tmp": [(path, policy.tmp_bytes, policy.tmp_inodes) for path in in_memory],
             "rules": rules,
             "with_exec": grants.subprocess,

@@ -5,8 +5,8 @@
                                Landlock and seccomp (`worker.confinement`), then the plugin
 
 The gate is its standard input: a line opens it, its end makes the worker go away, so that nothing
-runs if this process dies in between. It is opened when the whole tree is in its control group and
-limited, which takes as long as Python takes to start, and goes on at the same time. Arguments of
+runs if this process dies in between. It is opened when the whole tree is in its control group,
+which takes as long as Python takes to start, and goes on at the same time. Arguments of
 bubblewrap, made-up files and the launch document are memory files that the child inherits: paths,
 variables and the token show neither in its arguments nor in the environment of bubblewrap.
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import resource
 import stat
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -66,7 +65,6 @@ class Start:
         command: program and arguments; the number of the document's descriptor is added.
         document: what the worker reads from that descriptor.
         output: descriptor for what it prints.
-        rlimits: resource, soft and hard limit, set before it runs.
         descriptors: others that it inherits, under the same numbers.
     """
 
@@ -75,7 +73,6 @@ class Start:
     command: Sequence[str]
     document: bytes
     output: int
-    rlimits: Sequence[tuple[int, int, int]] = ()
     descriptors: Sequence[int] = ()
 
 
@@ -138,7 +135,7 @@ class Launcher:
             ours.callback(os.close, gate)
             ours.callback(os.close, opener)
             child = _popen(start, command, gate, inherited)
-            _admit(child, start, group, opener)
+            _admit(child, group, opener)
         return Started(child, child.pid, group)
 
     @staticmethod
@@ -192,16 +189,15 @@ def _popen(
     )
 
 
-def _admit(child: subprocess.Popen[bytes], start: Start, group: Group | None, opener: int) -> None:
-    """Put all that waits at the gate into its bounds, then let it go on."""
+def _admit(child: subprocess.Popen[bytes], group: Group | None, opener: int) -> None:
+    """Put all that waits at the gate into its group, then let it go on.
+
+    The kernel holds forks back while a process changes its group, so none is missed. It does not
+    while limits are set, which is why a process sets its own.
+    """
     try:
-        _bound(child.pid, start, group)
-        waiting = children(child.pid)
-        while waiting:
-            pid = waiting.pop()
-            with contextlib.suppress(ProcessLookupError):
-                _bound(pid, start, group)
-            waiting += children(pid)  # not before: whatever it starts from now on is bounded too
+        if group is not None:
+            _gather(child.pid, group)
         os.write(opener, b"\n")
     except BaseException:
         child.kill()
@@ -209,21 +205,14 @@ def _admit(child: subprocess.Popen[bytes], start: Start, group: Group | None, op
         raise
 
 
-def _bound(pid: int, start: Start, group: Group | None) -> None:
-    if group is not None:
-        group.add(pid)
-    for limit, soft, hard in start.rlimits:
-        _limit(pid, limit, soft, hard)
-
-
-def _limit(pid: int, limit: int, soft: int, hard: int) -> None:
-    # What the server itself may not pass is lower already.
-    _, most = resource.prlimit(pid, limit)
-    if most != resource.RLIM_INFINITY:
-        hard = most if hard == resource.RLIM_INFINITY else min(hard, most)
-    if hard != resource.RLIM_INFINITY:
-        soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
-    resource.prlimit(pid, limit, (soft, hard))
+def _gather(first: int, group: Group) -> None:
+    group.add(first)
+    waiting = children(first)
+    while waiting:
+        pid = waiting.pop()
+        with contextlib.suppress(ProcessLookupError):
+            group.add(pid)
+        waiting += children(pid)  # not before: whatever it starts from now on is in it too
 
 
 def _memory_file(ours: contextlib.ExitStack, content: bytes) -> int:

@@ -28,7 +28,7 @@ def test_only_a_few_libraries_are_imported() -> None:
 
     done = subprocess.run(command, check=True, capture_output=True, text=True)
 
-    ours = ["worker", "worker.confine", "worker.landlock", "worker.seccomp"]
+    ours = ["resource", "worker", "worker.confine", "worker.landlock", "worker.seccomp"]
     assert done.stdout.strip() == str(ours)
 
 
