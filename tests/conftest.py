@@ -14,4 +14,4 @@ settings.load_profile("quick")
 def package_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that the servers of all tests share, so that each package is fetched once."""
     base = tmp_path_factory.getbasetemp()
-    return (base.parent if base.name.startswith("popen-") else base) / "package-cache"
+    return (base.parent if base.name.startswith("popen-") else base) / "installers-cache"

@@ -53,6 +53,15 @@ class Supply:
         return self.cache_dir / "building" / folder.name.lstrip(".")
 
     @property
+    def packages(self) -> Path:
+        """Where uv keeps what it has fetched.
+
+        What runs without walls has another user, and may be changed by whoever has the same: the
+        two keep out of each other's way when a server is started once with walls and once without.
+        """
+        return self.cache_dir / ("uv" if self.links else "uv-open")
+
+    @property
     def reads(self) -> tuple[Path, ...]:
         """What every installer may read."""
         return () if self.wheel_dir is None else (self.wheel_dir,)

@@ -42,7 +42,7 @@ __all__ = ["MissingEnvironment", "Shelf"]
 log = logging.getLogger(__name__)
 _BUILDING = ".building-"
 _REMOVING = ".removing-"
-_UNPACKING = "uv/.tmp*"
+_UNPACKING = ".tmp*"
 _ABANDONED_S = 3600.0
 # Workers with user ids of their own pass through to their own environment, and list nothing else.
 _ROOT_MODE = 0o711
@@ -173,7 +173,7 @@ class Shelf:
 
     def sweep(self) -> None:
         """Remove what was left half made or half removed; when nothing is being made."""
-        for path in self._supply.cache_dir.glob(_UNPACKING):
+        for path in self._supply.packages.glob(_UNPACKING):
             # Of an installer that was killed; those of other servers may be at work.
             if time.time() - path.lstat().st_mtime > _ABANDONED_S + self._supply.timeout_s:
                 self._clear(path)

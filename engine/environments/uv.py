@@ -175,7 +175,7 @@ class Uv:
         self, step: _Step, *options: str, network: bool = False, is_apart: bool = False
     ) -> Command:
         folder = step.place.folder
-        cache = folder / "cache" if is_apart else self._supply.cache_dir / "uv"
+        cache = folder / "cache" if is_apart else self._supply.packages
         link = ("--link-mode", step.link) if step.link else ()
         silence_s = _PAGE_TIMEOUT_S if "compile" in step.argv else _FILE_TIMEOUT_S
         return Command(

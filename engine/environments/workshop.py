@@ -157,7 +157,7 @@ class Workshop:
         command = Command(
             argv=(
                 *(str(environment.interpreter), "-I", "-S", str(program)),
-                *(str(cache / "uv"), str(environment.site_packages[0])),
+                *(str(self._tools.supply.packages), str(environment.site_packages[0])),
             ),
             reads=(program, environment.interpreter, *environment.prefixes),
             writes=(cache, environment.root),

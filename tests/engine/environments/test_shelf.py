@@ -204,7 +204,7 @@ def test_what_a_killed_server_left_is_swept(place: Place) -> None:
 
 
 def test_what_a_killed_installer_left_in_the_cache_is_swept_when_it_is_old(place: Place) -> None:
-    old, young = (place.supply.cache_dir / "uv" / name for name in (".tmpOld", ".tmpYoung"))
+    old, young = (place.supply.packages / name for name in (".tmpOld", ".tmpYoung"))
     for folder in (old, young):
         (folder / "six").mkdir(parents=True)
     os.utime(old, (1, 1))
