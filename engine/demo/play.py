@@ -89,8 +89,10 @@ def _measure(
     _await_workers(console, connection, scenario.settle_s)
     writers = [writer(number, server.url, scenario) for number in range(scenario.writers)]
     asker = caller(server.url, scenario)
-    with _running([*writers, asker]):
-        _watch(console, server, writers, asker, scenario)
+    with _running(writers):
+        _await_rows(writers)
+        with _running([asker]):
+            _watch(console, server, writers, asker, scenario)
     rows = sum(client.measured.rows for client in writers)
     _settle(console, connection, rows, scenario.settle_s)
     return collect(
@@ -134,6 +136,13 @@ def _watch(
                 console.print(text, highlight=False)
             if not server.is_running:
                 raise NotStarted(f"the server has ended:\n{server.last_words()}")
+
+
+def _await_rows(writers: Sequence[Client]) -> None:
+    """Wait until there is a table to be asked for."""
+    tick = threading.Event()
+    while not any(client.measured.rows or client.measured.failures for client in writers):
+        tick.wait(_LOOK_S)
 
 
 def _await_workers(console: Console, connection: Connection, limit_s: float) -> None:
