@@ -69,7 +69,7 @@ class Place:
 
     def __post_init__(self) -> None:
         self.python = SYSTEM_PYTHON if IS_ROOT else sys.executable
-        self.work = self.folder / "work"
+        self.work = self.folder / "given"
         self.work.mkdir()
         (self.folder / "other").mkdir()
         (self.folder / "other" / "secret").write_text("of another environment")

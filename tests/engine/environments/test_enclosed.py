@@ -65,7 +65,7 @@ tried("signal", lambda: os.kill(SERVER, 0))
 tried("variable", lambda: os.environ["SECRET"])
 tried("direct", lambda: socket.create_connection(("127.0.0.1", PORT), 5))
 tried("proxied", lambda: fetched(f"http://127.0.0.1:{PORT}/"))
-tried("own", lambda: open(FOLDER + "/work/mine", "w").close())
+tried("own", lambda: open(FOLDER + "/given/mine", "w").close())
 """
 HELD = ("other", "listing", "shadow", "signal", "variable", "direct", "proxied")
 
@@ -319,16 +319,16 @@ def test_folders_may_be_given_by_way_of_links() -> None:
     with placed(*CONFINED["root"]) as place:
         link = place.folder / "link"
         link.symlink_to(place.folder)
-        place.work = link / "work"
+        place.work = link / "given"
         code = "import os, sys; print(os.environ['HERE']); open(sys.argv[1], 'w')"
         variables = {"HERE": str(place.work)}
 
         told = place.run(
-            place.command(place.python, "-c", code, link / "work" / "made", variables=variables)
+            place.command(place.python, "-c", code, link / "given" / "made", variables=variables)
         )
 
-        assert done(told).output == str(place.folder / "work")
-        assert (place.folder / "work" / "made").exists()
+        assert done(told).output == str(place.folder / "given")
+        assert (place.folder / "given" / "made").exists()
 
 
 def test_a_program_that_is_none_is_told() -> None:
