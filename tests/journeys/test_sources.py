@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ def process_writes(influxdb3_local, table_batches, args=None):
 """
 PLAIN = COPY.replace("{by}", "'VERSION'")
 FROM_MODULE = "from .version import NAME\n" + COPY.replace("{by}", "NAME")
+SETTLED_S = 0.025  # of the 0.03 s that a file has to rest
 LATEST = 'SELECT n, "by" FROM out ORDER BY n DESC LIMIT 1'
 ANSWER = "def process_request(local, query, headers, body, args=None):\n    return 'VERSION'\n"
 
@@ -81,37 +83,49 @@ def serves(server: Server, version: str) -> Callable[[], bool]:
     return look
 
 
-def nothing_was_lost_or_doubled(server: Server, count: int) -> None:
+def nothing_was_lost_or_doubled(server: Server, count: int, *, may_fail: bool = False) -> None:
     eventually(lambda: server.count("db", "out") >= count)
     rows = server.sql("db", 'SELECT n, "by" FROM out ORDER BY n')
     times = Counter(row["n"] for row in rows)
     assert [n for n in range(count) if times[n] != 1] == []
-    assert server.logs("db", "t", "ERROR") == []
+    assert may_fail or server.logs("db", "t", "ERROR") == []
 
 
-def change_under_writes(server: Server, change: Callable[[int], None], rounds: int = 4) -> None:
+def change_under_writes(
+    server: Server,
+    change: Callable[[int], None],
+    rounds: int = 4,
+    may_fail: Callable[[], bool] = lambda: False,
+) -> None:
     """Change a plugin several times while rows are written, and see each version at work."""
     with Writing(server) as writing:
         eventually(serves(server, "v0"))
         for number in range(1, rounds + 1):
             change(number)
             eventually(serves(server, f"v{number}"))
-    nothing_was_lost_or_doubled(server, writing.written)
+    nothing_was_lost_or_doubled(server, writing.written, may_fail=may_fail())
 
 
 def test_an_edited_file_serves_the_next_event_and_loses_none(database: Server) -> None:
+    pauses_s: list[float] = []
+
     def save(number: int) -> None:
         """Write the file in place, a line at a time, as slow editors and copies do."""
+        code = PLAIN.replace("VERSION", f"v{number}").replace("def process_writes", "def copy")
         with (database.plugins / "copy.py").open("w") as file:
-            for line in PLAIN.replace("VERSION", f"v{number}").splitlines(keepends=True):
+            for line in [*code.splitlines(keepends=True), "process_writes = copy\n"]:
+                began_s = time.monotonic()
                 file.write(line)
                 file.flush()
                 threading.Event().wait(0.01)
+                pauses_s.append(time.monotonic() - began_s)
 
     save(0)
-    database.trigger("db", "t", "table:t", "copy.py")
+    database.trigger("db", "t", "table:t", "copy.py", error_behavior="retry")
 
-    change_under_writes(database, save)
+    # Half a file is met only when the machine held the editor up for longer than the server waits;
+    # then the event fails, for want of the last line, and is tried again.
+    change_under_writes(database, save, may_fail=lambda: max(pauses_s) > SETTLED_S)
 
 
 def test_an_edited_module_of_a_folder_serves_the_next_event_and_loses_none(
